@@ -1,0 +1,53 @@
+#include "app/run_folder.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "config/describe.h"
+
+namespace ranktune {
+
+void RunFolder::prepare() const {
+  make_folders(checkpoints());
+  std::error_code error;
+  std::filesystem::remove(done(), error);
+  require(!error, "cannot remove {}: {}", done().string(), error.message());
+}
+
+void RunFolder::write_config(const RunConfig& values) const {
+  write_file(config(), to_json(values).dump(2) + "\n");
+}
+
+void RunFolder::write_done(std::int64_t steps) const {
+  write_file(done(), OrderedJson{{"steps", steps}}.dump() + "\n");
+}
+
+std::string parameter_file(bool adapter) {
+  return adapter ? "adapter_model.safetensors" : "model.safetensors";
+}
+
+AdapterFile parameter_copy(std::string name, const ParameterList& parameters,
+                           const std::vector<torch::Tensor>& values) {
+  std::vector<torch::Tensor> copies;
+  std::uint64_t bytes = 0;
+  for (const torch::Tensor& value : values) {
+    copies.push_back(
+        value.detach().to(torch::kCPU, value.scalar_type(), /*non_blocking=*/false, /*copy=*/true));
+    bytes += copies.back().nbytes();
+  }
+  return {std::move(name), bytes,
+          [parameters, copies](const Path& path) { write_parameters(path, parameters, copies); }};
+}
+
+void write_trained_model(const Path& folder, const Path& base, const AdapterFile& weights) {
+  std::vector<AdapterFile> files{weights};
+  for (const char* name : {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+                           "chat_template.jinja", "qwen.tiktoken"}) {
+    if (!std::filesystem::exists(base / name)) continue;
+    const std::string text = read_file(base / name);
+    files.push_back({name, text.size(), [text](const Path& path) { write_file(path, text); }});
+  }
+  write_adapter(folder, files);
+}
+
+}  // namespace ranktune

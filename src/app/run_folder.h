@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/file.h"
+#include "config/run_config.h"
+#include "model/adapter.h"
+
+namespace ranktune {
+
+/// run.dir: every path in it is made here.
+class RunFolder {
+ public:
+  explicit RunFolder(Path root) : root_(std::move(root)) {}
+
+  const Path& root() const { return root_; }
+  Path checkpoints() const { return root_ / "checkpoints"; }
+  Path adapter() const { return root_ / "adapter"; }
+  Path model() const { return root_ / "model"; }
+  Path metrics() const { return root_ / "metrics.jsonl"; }
+  Path config() const { return root_ / "config.json"; }
+  Path done() const { return root_ / "done.json"; }
+
+  /// Makes the folders, and removes the marker of an earlier end: a run is done only when this one says so.
+  void prepare() const;
+  void write_config(const RunConfig& config) const;
+  /// The mark that scripts trust: written last, by rank 0.
+  void write_done(std::int64_t steps) const;
+
+ private:
+  Path root_;
+};
+
+/// The checkpoint's and result's file of trained parameters.
+std::string parameter_file(bool adapter);
+
+/// Values copied to host memory, as a file to be written under their parameters' names.
+AdapterFile parameter_copy(std::string name, const ParameterList& parameters,
+                           const std::vector<torch::Tensor>& values);
+
+/// A Hugging Face model folder: the base's configuration and tokenizer with the trained weights.
+void write_trained_model(const Path& folder, const Path& base, const AdapterFile& weights);
+
+}  // namespace ranktune

@@ -1,0 +1,72 @@
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "app/commands.h"
+#include "app/training_run.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "comm/mpi_session.h"
+#include "config/check_config.h"
+#include "config/describe.h"
+#include "config/load_config.h"
+
+namespace ranktune {
+namespace {
+
+struct TrainArguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string resume = "auto";
+  bool print_config = false;
+};
+
+/// Errors that every rank meets alike (they throw the same text) are said once, by rank 0; an error of one
+/// rank alone ends the job, because the others wait for it.
+int run_in_job(const TrainArguments& arguments) {
+  MpiSession session;
+  set_log_rank(session.rank(), session.size());
+  try {
+    const LoadedConfig config = load_config(Path(arguments.config), arguments.overrides);
+    return run_training(session, config.values, {.resume = arguments.resume == "auto"});
+  } catch (const AgreedError& error) {
+    if (session.rank() == 0) log_error("{}", error.what());
+    return exit_code(error.kind());
+  } catch (const std::exception& error) {
+    log_error("{}", error.what());
+    if (session.size() > 1) MpiSession::end_job(kExitError);
+    return kExitError;
+  }
+}
+
+}  // namespace
+
+Command add_train(CLI::App& program) {
+  auto arguments = std::make_shared<TrainArguments>();
+  CLI::App* app =
+      program.add_subcommand("train", "Fine-tune a model; start it with mpirun or srun for several ranks");
+  app->add_option("CONFIG", arguments->config, "TOML file")->required();
+  app->add_option("--set", arguments->overrides, "key=value, over the file's value; may be repeated")
+      ->allow_extra_args(false);
+  app->add_option(
+         "--resume", arguments->resume,
+         "auto: go on from the newest valid checkpoint in run.dir; none: refuse a run.dir that has any")
+      ->check(CLI::IsMember({"auto", "none"}))
+      ->capture_default_str();
+  app->add_flag("--print-config", arguments->print_config,
+                "Show every key with value, origin and meaning, and stop");
+  app->footer(
+      "Examples:\n"
+      "  mpirun -n 2 ranktune train configs/quickstart.toml\n"
+      "  srun --mpi=pmix ranktune train configs/qwen1.5_7b_chat_advised.toml --set optimizer.lr=5e-5");
+  return {app, [arguments] {
+            if (!arguments->print_config) return run_in_job(*arguments);
+            const LoadedConfig config = read_config(Path(arguments->config), arguments->overrides);
+            fmt::print("{}", describe(config));
+            check_config(config);
+            return kExitDone;
+          }};
+}
+
+}  // namespace ranktune

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "base/error.h"
+#include "comm/mpi_session.h"
+#include "config/run_config.h"
+
+namespace ranktune {
+
+/// An error that all ranks throw together, with the same text.
+class AgreedError : public Error {
+  using Error::Error;
+};
+
+struct TrainingRunOptions {
+  bool resume = true;  ///< go on from the newest valid checkpoint; else a run.dir with checkpoints is refused
+};
+
+/// One training run from configuration to adapter; all ranks of the session call it. Returns the exit code:
+/// done, or interrupted with a checkpoint. Leaves in run.dir: adapter/ (or model/ after full fine-tuning),
+/// metrics.jsonl, checkpoints/, config.json and, last, done.json.
+int run_training(const MpiSession& session, const RunConfig& config, const TrainingRunOptions& options);
+
+}  // namespace ranktune

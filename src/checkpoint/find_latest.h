@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "checkpoint/manifest.h"
+
+namespace ranktune {
+
+/// Steps of the folders under `root` that are named like checkpoints, ascending; none where root does not
+/// exist.
+std::vector<std::int64_t> list_checkpoints(const Path& root);
+
+struct SkippedCheckpoint {
+  std::string name;
+  std::string reason;
+};
+
+struct CheckpointSearch {
+  std::optional<Manifest> found;           ///< of the newest checkpoint whose files all verify
+  std::vector<SkippedCheckpoint> skipped;  ///< newer ones that do not, newest first
+};
+
+/// Looks at the folders themselves; no pointer file is trusted.
+CheckpointSearch find_latest(const Path& root);
+
+}  // namespace ranktune

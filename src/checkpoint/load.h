@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "checkpoint/find_latest.h"
+#include "checkpoint/snapshot.h"
+#include "comm/communicator.h"
+
+namespace ranktune {
+
+struct LoadSetup {
+  Path root;
+  CheckpointIdentity identity;
+  FlatRange range;           ///< the part of the optimizer state this rank owns
+  bool need_master = false;  ///< the optimizer keeps a master apart from the working parameters
+};
+
+struct LoadedCheckpoint {
+  std::int64_t step = 0;
+  Path folder;  ///< for the trainer's own files
+  Json trainer;
+  OptimizerSnapshot optimizer;
+  std::vector<SkippedCheckpoint> skipped;  ///< newer ones that did not verify; logged as warnings by rank 0
+};
+
+/// The newest checkpoint under root that verifies, or nothing. Rank 0 looks and verifies, all ranks load the
+/// one it found; each reads only those bytes of the optimizer files that overlap its range, whatever the rank
+/// count that wrote them. Throws on every rank where the layout or the base model differ (the message names
+/// both sides), or where a rank cannot read its part. Collective over `control`, which serves host memory.
+std::optional<LoadedCheckpoint> load_latest(const LoadSetup& setup, Communicator& control);
+
+}  // namespace ranktune

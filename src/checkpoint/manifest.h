@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+
+namespace ranktune {
+
+/// A file of a checkpoint: name inside the folder, size in bytes, hash_file() of the content.
+struct ManifestEntry {
+  std::string name;
+  std::uint64_t size = 0;
+  std::string hash;
+};
+
+/// manifest.json, written last: {"format": 1, "step": …, "validation_loss": …, "files": [{name, size,
+/// hash}…], "hash": of the lines before}. A folder without a manifest that agrees with its files is not a
+/// checkpoint.
+struct Manifest {
+  static constexpr int kFormat = 1;  ///< persistent; raise it when the meaning of a file changes
+
+  std::int64_t step = 0;
+  std::optional<double> validation_loss;  ///< of the parameters saved; chooses the best checkpoint
+  std::vector<ManifestEntry> files;       ///< sorted by name
+
+  std::string text() const;
+  /// Errors name `where`; refuses other formats, repeated or unclean names, and a text whose own hash does
+  /// not fit.
+  static Manifest parse(std::string_view text, std::string_view where);
+  static Manifest read(const Path& folder);
+
+  std::uint64_t bytes() const;
+};
+
+/// Entry of a file as it lies on disk.
+ManifestEntry describe_file(const Path& folder, const std::string& name);
+
+/// Throws with the first file that is missing, of another size (all sizes come first) or of another hash.
+void verify_files(const Path& folder, const Manifest& manifest);
+
+}  // namespace ranktune

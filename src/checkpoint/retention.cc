@@ -1,0 +1,99 @@
+#include "checkpoint/retention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "checkpoint/checkpoint_paths.h"
+#include "checkpoint/find_latest.h"
+#include "checkpoint/manifest.h"
+
+namespace ranktune {
+namespace {
+
+bool better(const RetentionCandidate& a, const RetentionCandidate& b) {
+  const auto loss = [](const RetentionCandidate& candidate) {
+    const double value = candidate.validation_loss.value_or(INFINITY);
+    return std::isnan(value) ? INFINITY : value;
+  };
+  return loss(a) < loss(b);
+}
+
+bool remove_folder(const Path& folder) {
+  std::error_code error;
+  std::filesystem::remove_all(folder, error);
+  if (error) log_warning("cannot remove {}: {}", folder.string(), error.message());
+  return !error;
+}
+
+/// A folder half removed must not look like a checkpoint, so it loses its name first.
+bool remove_checkpoint(const Path& root, std::int64_t step) {
+  const Path folder = root / checkpoint_name(step);
+  const Path hidden = root / temporary_name({.step = step, .attempt = 0});
+  std::error_code error;
+  if (std::filesystem::exists(hidden, error) && !remove_folder(hidden)) return false;
+  std::filesystem::rename(folder, hidden, error);
+  return remove_folder(error ? folder : hidden);
+}
+
+}  // namespace
+
+std::vector<std::int64_t> steps_to_remove(std::vector<RetentionCandidate> candidates,
+                                          const CheckpointOptions& options) {
+  require(options.keep >= 1, "checkpoint.keep is {}; at least 1 must stay", options.keep);
+  std::ranges::sort(candidates, {}, &RetentionCandidate::step);
+  const auto keep = static_cast<std::size_t>(options.keep);
+  if (candidates.size() <= keep) return {};
+  const auto best = std::ranges::min_element(candidates, better);
+  const bool keep_best = options.keep_best && best->validation_loss && std::isfinite(*best->validation_loss);
+  std::vector<std::int64_t> removed;
+  for (auto old = candidates.begin(); old != candidates.end() - static_cast<std::ptrdiff_t>(keep); ++old)
+    if (!keep_best || old != best) removed.push_back(old->step);
+  return removed;
+}
+
+std::vector<std::string> prune_checkpoints(const Path& root, const CheckpointOptions& options) {
+  std::vector<RetentionCandidate> candidates;
+  for (const std::int64_t step : list_checkpoints(root)) {
+    try {
+      const Manifest manifest = Manifest::read(root / checkpoint_name(step));
+      candidates.push_back({.step = step, .validation_loss = manifest.validation_loss});
+    } catch (const Error&) {
+      continue;  // not whole: loading will say why, removing it is a person's decision
+    }
+  }
+  std::vector<std::string> removed;
+  for (const std::int64_t step : steps_to_remove(std::move(candidates), options))
+    if (remove_checkpoint(root, step)) removed.push_back(checkpoint_name(step));
+  return removed;
+}
+
+std::vector<std::string> remove_stale_temporaries(const Path& root, std::int64_t attempt) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(root, error), end; !error && entry != end;
+       entry.increment(error))
+    names.push_back(entry->path().filename().string());
+  std::vector<std::string> removed;
+  for (const std::string& name : names) {
+    const auto temporary = parse_temporary_name(name);
+    const auto replaced = parse_replaced_name(name);
+    if (replaced) {
+      const Path place = root / checkpoint_name(replaced->step);
+      std::error_code missing;
+      // The writer died between setting the old one aside and putting the new one in its place.
+      if (!std::filesystem::exists(place, missing)) {
+        std::filesystem::rename(root / name, place, missing);
+        continue;
+      }
+    }
+    const bool left_behind = replaced || (temporary && temporary->attempt <= attempt);
+    if (left_behind && remove_folder(root / name)) removed.push_back(name);
+  }
+  return removed;
+}
+
+}  // namespace ranktune

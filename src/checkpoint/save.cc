@@ -1,0 +1,212 @@
+#include "checkpoint/save.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <functional>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "checkpoint/checkpoint_paths.h"
+#include "checkpoint/manifest.h"
+#include "checkpoint/optimizer_file.h"
+#include "checkpoint/retention.h"
+#include "checkpoint/trainer_file.h"
+#include "comm/collectives.h"
+
+namespace ranktune {
+namespace {
+
+/// Network filesystems may show a name to other machines only when their cache expires.
+constexpr std::chrono::seconds kVisibilityPatience{30};
+/// Room for manifest, folder blocks and what other programs write meanwhile.
+constexpr std::uint64_t kSpareBytes = std::uint64_t{4} << 20;
+
+void wait_until_visible(const Path& path) {
+  const auto deadline = std::chrono::steady_clock::now() + kVisibilityPatience;
+  std::error_code error;
+  while (!std::filesystem::exists(path, error)) {
+    require(std::chrono::steady_clock::now() < deadline,
+            "{} was made by another rank but is not visible here after {} s: is it on a filesystem that all "
+            "machines share?",
+            path.string(), kVisibilityPatience.count());
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+void sync_file(const Path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  require(descriptor >= 0, "cannot open {}{}", path.string(), errno_text());
+  const bool synced = ::fsync(descriptor) == 0;
+  const std::string reason = synced ? "" : errno_text();
+  ::close(descriptor);
+  require(synced, "cannot write {}{}", path.string(), reason);
+}
+
+void rename_folder(const Path& from, const Path& to) {
+  std::error_code error;
+  std::filesystem::rename(from, to, error);
+  require(!error, "cannot rename {} to {}: {}", from.string(), to.string(), error.message());
+}
+
+std::string entries_text(const std::vector<ManifestEntry>& entries) {
+  Json list = Json::array();
+  for (const ManifestEntry& entry : entries) list.push_back({entry.name, entry.size, entry.hash});
+  return list.dump();
+}
+
+void append_entries(const std::string& text, std::vector<ManifestEntry>& entries) {
+  for (const Json& item : parse_json(text, "files of another rank"))
+    entries.push_back(
+        {item.at(0).get<std::string>(), item.at(1).get<std::uint64_t>(), item.at(2).get<std::string>()});
+}
+
+/// The steps of one save; each is local, the collective order is in save_checkpoint().
+class Save {
+ public:
+  Save(const SaveSetup& setup, const CheckpointSnapshot& snapshot, const Communicator& control)
+      : setup_(setup),
+        snapshot_(snapshot),
+        rank_(control.rank()),
+        ranks_(control.size()),
+        temporary_(setup.root / temporary_name({snapshot.step, setup.attempt})),
+        place_(setup.root / checkpoint_name(snapshot.step)) {}
+
+  std::uint64_t bytes_needed() const {
+    std::uint64_t bytes = optimizer_file_bytes(snapshot_.optimizer);
+    if (rank_ == 0)
+      for (const CheckpointFile& file : snapshot_.files) bytes += file.bytes;
+    return bytes;
+  }
+
+  /// Rank 0: room and an empty temporary folder.
+  void prepare(std::uint64_t bytes_of_all) const {
+    if (rank_ != 0) return;
+    make_folders(setup_.root);
+    remove_stale_temporaries(setup_.root, setup_.attempt);
+    const std::uint64_t free = free_bytes(setup_.root);
+    require(free >= bytes_of_all + kSpareBytes, "{} has {} bytes free, a checkpoint needs about {}",
+            setup_.root.string(), free, bytes_of_all + kSpareBytes);
+    std::error_code error;
+    const bool made = std::filesystem::create_directory(temporary_, error);
+    require(made && !error, "cannot make folder {}: {}", temporary_.string(),
+            error ? error.message() : "it exists");
+  }
+
+  /// Every rank: its own files, on disk when this returns.
+  void write_files() {
+    wait_until_visible(temporary_);
+    const std::string name = optimizer_file_name({.part = rank_, .parts = ranks_});
+    write_optimizer_file(temporary_ / name, snapshot_.optimizer, setup_.identity.layout.hash());
+    entries_.push_back(describe_file(temporary_, name));
+    if (rank_ != 0) return;
+    for (const CheckpointFile& file : snapshot_.files) {
+      require_plain_name(file.name, "checkpoint");
+      file.write(temporary_ / file.name);
+      sync_file(temporary_ / file.name);
+      entries_.push_back(describe_file(temporary_, file.name));
+    }
+    const std::string trainer(kTrainerFile);
+    write_file(temporary_ / trainer, trainer_text(snapshot_, setup_.identity));
+    entries_.push_back(describe_file(temporary_, trainer));
+  }
+
+  std::string own_entries() const { return entries_text(entries_); }
+
+  /// Rank 0: the manifest, then the name.
+  void publish(const std::vector<std::string>& entries_of_ranks) {
+    if (rank_ != 0) return;
+    Manifest manifest{.step = snapshot_.step, .validation_loss = snapshot_.validation_loss, .files = {}};
+    for (const std::string& text : entries_of_ranks) append_entries(text, manifest.files);
+    std::ranges::sort(manifest.files, {}, &ManifestEntry::name);
+    for (const ManifestEntry& file : manifest.files) wait_until_visible(temporary_ / file.name);
+    const std::string text = manifest.text();
+    Manifest::parse(text, "manifest of the new checkpoint");  // a name given twice is found before publishing
+    write_file(temporary_ / kManifestFile, text);
+    sync_folder(temporary_);
+    put_in_place();
+    bytes_ = manifest.bytes();
+  }
+
+  void remove_temporary() const {
+    if (rank_ != 0) return;
+    std::error_code ignored;  // the failure that led here is the one to report
+    std::filesystem::remove_all(temporary_, ignored);
+  }
+
+  std::uint64_t bytes() const { return bytes_; }
+
+ private:
+  void put_in_place() const {
+    const Path aside = setup_.root / replaced_name({snapshot_.step, setup_.attempt});
+    const bool replaces = std::filesystem::exists(place_);
+    if (replaces) rename_folder(place_, aside);
+    rename_folder(temporary_, place_);
+    sync_folder(setup_.root);
+    if (!replaces) return;
+    std::error_code ignored;  // the next save tries again
+    std::filesystem::remove_all(aside, ignored);
+  }
+
+  const SaveSetup& setup_;
+  const CheckpointSnapshot& snapshot_;
+  int rank_, ranks_;
+  Path temporary_, place_;
+  std::vector<ManifestEntry> entries_;
+  std::uint64_t bytes_ = 0;
+};
+
+/// Runs a local step and tells every rank how it went: "" or what went wrong on the first rank that failed.
+/// An error of the communicator itself is thrown: without the other ranks training cannot go on.
+std::string failure_anywhere(Communicator& control, const std::function<void()>& action) {
+  std::string own;
+  try {
+    action();
+  } catch (const std::exception& error) {
+    own = fmt::format("rank {} ({}): {}", control.rank(), host_name(), error.what());
+  }
+  for (std::string& failure : all_gather_strings(control, own))
+    if (!failure.empty()) return std::move(failure);
+  return {};
+}
+
+std::string run(Save& save, Communicator& control) {
+  const auto bytes =
+      all_reduce_value(control, static_cast<std::int64_t>(save.bytes_needed()), ReduceOp::kSum);
+  std::string failure = failure_anywhere(control, [&] { save.prepare(static_cast<std::uint64_t>(bytes)); });
+  if (failure.empty()) failure = failure_anywhere(control, [&] { save.write_files(); });
+  if (!failure.empty()) return failure;
+  const std::vector<std::string> entries = all_gather_strings(control, save.own_entries());
+  return failure_anywhere(control, [&] { save.publish(entries); });
+}
+
+}  // namespace
+
+SaveResult save_checkpoint(const SaveSetup& setup, const CheckpointSnapshot& snapshot,
+                           Communicator& control) {
+  const auto start = std::chrono::steady_clock::now();
+  SaveResult result{.name = checkpoint_name(snapshot.step), .failure = {}, .pruned = {}};
+  Save save(setup, snapshot, control);
+  result.failure = run(save, control);
+  result.saved = result.failure.empty();
+  if (result.saved) {
+    result.bytes =
+        static_cast<std::uint64_t>(broadcast_value(control, static_cast<std::int64_t>(save.bytes()), 0));
+    if (control.rank() == 0) result.pruned = prune_checkpoints(setup.root, setup.options);
+  } else {
+    save.remove_temporary();
+    if (control.rank() == 0)
+      log_warning("checkpoint {} was not saved, training goes on: {}", result.name, result.failure);
+  }
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+}  // namespace ranktune

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "checkpoint/checkpoint_options.h"
+#include "checkpoint/snapshot.h"
+#include "comm/communicator.h"
+
+namespace ranktune {
+
+struct SaveSetup {
+  Path root;  ///< holds the step folders; on a filesystem that all ranks see
+  CheckpointOptions options;
+  CheckpointIdentity identity;
+  std::int64_t attempt = 0;  ///< which start of the run this is; part of temporary names
+};
+
+/// The same on every rank.
+struct SaveResult {
+  bool saved = false;
+  std::string name;     ///< "step-000120"
+  std::string failure;  ///< "rank 1 (host n2): …" where not saved; logged as a warning as well
+  std::uint64_t bytes = 0;
+  double seconds = 0.0;
+  std::vector<std::string> pruned;  ///< rank 0 only
+};
+
+/// Writes a checkpoint under root, or none: into a temporary folder, every file fsynced and hashed, the
+/// manifest last, then one rename after all ranks agreed that they succeeded. A failure on any rank is
+/// returned on all of them, removes the temporary folder and leaves earlier checkpoints alone. Collective
+/// over `control`, which serves host memory.
+SaveResult save_checkpoint(const SaveSetup& setup, const CheckpointSnapshot& snapshot, Communicator& control);
+
+}  // namespace ranktune

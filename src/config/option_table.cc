@@ -1,0 +1,248 @@
+// The one place that declares what can be configured. Defaults come from RunConfig itself.
+#include <limits>
+
+#include "config/option.h"
+
+namespace ranktune {
+namespace {
+
+constexpr double kManySteps = 1e12;
+constexpr double kMaxInteger = 9007199254740992.0;  // 2^53: what a double and JSON hold exactly
+
+Range from_to(double low, double high) { return {.low = low, .high = high}; }
+Range above_to(double low, double high) { return {.low = low, .high = high, .low_open = true}; }
+Range from_below(double low, double high) { return {.low = low, .high = high, .high_open = true}; }
+
+const char* unless_lora(const RunConfig& c) {
+  return c.train.method == "lora" ? nullptr : "train.method is \"full\"";
+}
+const char* unless_ratio(const RunConfig& c) {
+  return c.schedule.warmup_steps > 0 ? "schedule.warmup_steps is set" : nullptr;
+}
+const char* unless_falling(const RunConfig& c) {
+  return c.schedule.kind == "constant" ? "schedule.kind is \"constant\"" : nullptr;
+}
+const char* unless_validating(const RunConfig& c) {
+  return c.data.validation.empty() ? "data.validation is not set" : nullptr;
+}
+
+std::vector<Option> place_and_model() {
+  return {
+      {.name = "device",
+       .meaning = "what to compute on; auto: GPUs where there are any, else CPU cores",
+       .field = [](RunConfig& c) -> OptionField { return &c.device; },
+       .choices = {"auto", "cpu", "cuda"},
+       .affects_result = false},
+      {.name = "reduce",
+       .meaning =
+           "how gradients are summed; exact: the same bits on any number of ranks; fp32: half the bytes",
+       .field = [](RunConfig& c) -> OptionField { return &c.reduce; },
+       .choices = {"exact", "fp32"}},
+      {.name = "run.dir",
+       .meaning =
+           "folder for the adapter, metrics and checkpoints; relative paths start at the current folder",
+       .field = [](RunConfig& c) -> OptionField { return &c.run.dir; },
+       .required = true,
+       .affects_result = false},
+      {.name = "run.seed",
+       .meaning = "decides the order of the examples, dropout and the new adapter's first values",
+       .field = [](RunConfig& c) -> OptionField { return &c.run.seed; },
+       .range = from_to(0, kMaxInteger)},
+      {.name = "model.path",
+       .meaning = "folder of the base model (config.json, safetensors, tokenizer), from the current folder",
+       .field = [](RunConfig& c) -> OptionField { return &c.model.path; },
+       .required = true},
+      {.name = "model.dtype",
+       .meaning =
+           "number format of the computation; trained weights and their optimizer are fp32 in any case",
+       .field = [](RunConfig& c) -> OptionField { return &c.model.dtype; },
+       .choices = {"bf16", "fp32"}},
+      {.name = "model.read",
+       .meaning = "who reads the weights: every rank, one rank of each node, or rank 0, which sends them on",
+       .field = [](RunConfig& c) -> OptionField { return &c.model.read; },
+       .choices = {"all", "node", "rank0"},
+       .affects_result = false},
+      {.name = "model.adapter",
+       .meaning = "folder of an adapter to go on training from; empty: a new one",
+       .field = [](RunConfig& c) -> OptionField { return &c.model.adapter; },
+       .unused = unless_lora},
+  };
+}
+
+std::vector<Option> data_and_batch() {
+  return {
+      {.name = "data.train",
+       .meaning = "training data from `ranktune prep`: one file or a list of shards, from the current folder",
+       .field = [](RunConfig& c) -> OptionField { return &c.data.train; },
+       .required = true},
+      {.name = "data.validation",
+       .meaning = "held-out data for the validation loss: one file or a list; empty: none",
+       .field = [](RunConfig& c) -> OptionField { return &c.data.validation; },
+       .affects_result = false},
+      {.name = "data.template",
+       .meaning = "chat template the data must have been made with; auto: the model's own",
+       .field = [](RunConfig& c) -> OptionField { return &c.data.template_name; }},
+      {.name = "batch.tokens_per_slot",
+       .meaning =
+           "tokens computed at once: examples are packed into slots of this size; more needs more memory",
+       .field = [](RunConfig& c) -> OptionField { return &c.batch.tokens_per_slot; },
+       .range = from_to(8, 1 << 20)},
+      {.name = "batch.sequences_per_step",
+       .meaning = "examples per update, over all ranks (elsewhere: batch x accumulation x ranks)",
+       .field = [](RunConfig& c) -> OptionField { return &c.batch.sequences_per_step; },
+       .range = from_to(1, 1 << 20)},
+  };
+}
+
+std::vector<Option> training() {
+  return {
+      {.name = "train.method",
+       .meaning = "lora: a small adapter beside frozen weights; full: every weight",
+       .field = [](RunConfig& c) -> OptionField { return &c.train.method; },
+       .choices = {"lora", "full"}},
+      {.name = "train.epochs",
+       .meaning = "passes over the data, parts of one allowed; 0: train.max_steps decides alone",
+       .field = [](RunConfig& c) -> OptionField { return &c.train.epochs; },
+       .range = from_to(0, 1e6)},
+      {.name = "train.max_steps",
+       .meaning = "updates after which training ends at the latest; 0: train.epochs decides alone",
+       .field = [](RunConfig& c) -> OptionField { return &c.train.max_steps; },
+       .range = from_to(0, kManySteps)},
+      {.name = "train.validate_every",
+       .meaning = "steps from one validation loss to the next; 0: at the end of each epoch",
+       .field = [](RunConfig& c) -> OptionField { return &c.train.validate_every; },
+       .range = from_to(0, kManySteps),
+       .affects_result = false,
+       .unused = unless_validating},
+      {.name = "train.log_every",
+       .meaning = "steps from one progress line to the next (metrics.jsonl has every step)",
+       .field = [](RunConfig& c) -> OptionField { return &c.train.log_every; },
+       .range = from_to(1, kManySteps),
+       .affects_result = false},
+      {.name = "train.recompute",
+       .meaning = "compute each layer's inner values again in the backward pass: less memory, slower",
+       .field = [](RunConfig& c) -> OptionField { return &c.train.recompute; },
+       .affects_result = false},
+      {.name = "train.threads",
+       .meaning = "CPU threads of each rank; 0: its share of the machine's cores",
+       .field = [](RunConfig& c) -> OptionField { return &c.train.threads; },
+       .range = from_to(0, 1024),
+       .affects_result = false},
+      {.name = "lora.rank",
+       .meaning = "width of the adapter's matrices (r); more can learn more and forget more",
+       .field = [](RunConfig& c) -> OptionField { return &c.lora.rank; },
+       .range = from_to(1, 65536),
+       .unused = unless_lora},
+      {.name = "lora.alpha",
+       .meaning = "strength of the adapter: it is added with the factor alpha / rank",
+       .field = [](RunConfig& c) -> OptionField { return &c.lora.alpha; },
+       .range = above_to(0, 1e6),
+       .unused = unless_lora},
+      {.name = "lora.dropout",
+       .meaning = "share of the adapter's input values set to zero while training",
+       .field = [](RunConfig& c) -> OptionField { return &c.lora.dropout; },
+       .range = from_below(0, 1),
+       .unused = unless_lora},
+      {.name = "lora.targets",
+       .meaning =
+           "ends of the names of the layers that get an adapter, or all-linear: every one but the head",
+       .field = [](RunConfig& c) -> OptionField { return &c.lora.targets; },
+       .required = true,
+       .unused = unless_lora},
+      {.name = "lora.rslora",
+       .meaning = "use the factor alpha / sqrt(rank) instead, for high ranks",
+       .field = [](RunConfig& c) -> OptionField { return &c.lora.rslora; },
+       .unused = unless_lora},
+  };
+}
+
+std::vector<Option> optimization() {
+  return {
+      {.name = "optimizer.lr",
+       .meaning = "learning rate at its highest",
+       .field = [](RunConfig& c) -> OptionField { return &c.optimizer.lr; },
+       .range = above_to(0, 10)},
+      {.name = "optimizer.weight_decay",
+       .meaning = "AdamW's pull of the weights towards zero, apart from the gradient",
+       .field = [](RunConfig& c) -> OptionField { return &c.optimizer.weight_decay; },
+       .range = from_to(0, 10)},
+      {.name = "optimizer.betas",
+       .meaning = "AdamW's memory of past gradients and of their squares",
+       .field = [](RunConfig& c) -> OptionField { return &c.optimizer.betas; },
+       .range = from_below(0, 1)},
+      {.name = "optimizer.eps",
+       .meaning = "AdamW's guard against division by zero",
+       .field = [](RunConfig& c) -> OptionField { return &c.optimizer.eps; },
+       .range = above_to(0, 1)},
+      {.name = "optimizer.max_grad_norm",
+       .meaning = "gradients longer than this are scaled down to it; 0: never",
+       .field = [](RunConfig& c) -> OptionField { return &c.optimizer.max_grad_norm; },
+       .range = from_to(0, 1e9)},
+      {.name = "schedule.kind",
+       .meaning = "how the learning rate goes on after the warm-up",
+       .field = [](RunConfig& c) -> OptionField { return &c.schedule.kind; },
+       .choices = {"constant", "linear", "cosine"}},
+      {.name = "schedule.warmup_ratio",
+       .meaning = "share of all steps in which the learning rate rises from zero",
+       .field = [](RunConfig& c) -> OptionField { return &c.schedule.warmup_ratio; },
+       .range = from_to(0, 1),
+       .unused = unless_ratio},
+      {.name = "schedule.warmup_steps",
+       .meaning = "the same as a number of steps; 0: schedule.warmup_ratio decides",
+       .field = [](RunConfig& c) -> OptionField { return &c.schedule.warmup_steps; },
+       .range = from_to(0, kManySteps)},
+      {.name = "schedule.min_lr_ratio",
+       .meaning = "where linear and cosine end, as a share of optimizer.lr",
+       .field = [](RunConfig& c) -> OptionField { return &c.schedule.min_lr_ratio; },
+       .range = from_to(0, 1),
+       .unused = unless_falling},
+  };
+}
+
+std::vector<Option> machinery() {
+  return {
+      {.name = "zero.stage",
+       .meaning = "what the ranks divide among them; 2: gradients and optimizer state",
+       .field = [](RunConfig& c) -> OptionField { return &c.zero.stage; },
+       .range = from_to(2, 2),
+       .affects_result = false},
+      {.name = "checkpoint.every",
+       .meaning = "steps from one checkpoint to the next; 0: only at the end and when asked to stop",
+       .field = [](RunConfig& c) -> OptionField { return &c.checkpoint.every; },
+       .range = from_to(0, kManySteps),
+       .affects_result = false},
+      {.name = "checkpoint.keep",
+       .meaning = "newest checkpoints that are kept",
+       .field = [](RunConfig& c) -> OptionField { return &c.checkpoint.keep; },
+       .range = from_to(1, 1e6),
+       .affects_result = false},
+      {.name = "checkpoint.best",
+       .meaning = "keep the checkpoint of the lowest validation loss as well",
+       .field = [](RunConfig& c) -> OptionField { return &c.checkpoint.best; },
+       .affects_result = false,
+       .unused = unless_validating},
+      {.name = "comm.timeout",
+       .meaning = "seconds after which a rank that does not answer ends the job",
+       .field = [](RunConfig& c) -> OptionField { return &c.comm.timeout; },
+       .range = from_to(1, 604800),
+       .affects_result = false},
+      {.name = "comm.share_gpu",
+       .meaning = "let several ranks use one GPU (slow; for trying things out)",
+       .field = [](RunConfig& c) -> OptionField { return &c.comm.share_gpu; },
+       .affects_result = false},
+  };
+}
+
+}  // namespace
+
+const std::vector<Option>& options() {
+  static const std::vector<Option> table = [] {
+    std::vector<Option> all;
+    for (auto part : {place_and_model, data_and_batch, training, optimization, machinery})
+      for (Option& option : part()) all.push_back(std::move(option));
+    return all;
+  }();
+  return table;
+}
+
+}  // namespace ranktune

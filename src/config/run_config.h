@@ -1,0 +1,100 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ranktune {
+
+/// The settings of one training run, as plain values. Defaults stand here and only here; names, ranges and
+/// meanings stand in option_table.cc. Paths are as the user wrote them, relative ones from the current
+/// folder.
+struct RunSection {
+  std::string dir;
+  std::int64_t seed = 42;
+};
+
+struct ModelConfig {
+  std::string path;
+  std::string dtype = "bf16";  ///< fp32 | bf16: what is computed in; trained weights are fp32 always
+  std::string read = "all";    ///< all | node | rank0: who reads the weight files
+  std::string adapter;         ///< "": start from a new adapter
+};
+
+struct DataConfig {
+  std::vector<std::string> train;       ///< HDF5 shards, in order
+  std::vector<std::string> validation;  ///< may be empty
+  std::string template_name = "auto";
+};
+
+struct TrainConfig {
+  std::string method = "lora";      ///< lora | full
+  double epochs = 3;                ///< 0: max_steps decides
+  std::int64_t max_steps = 0;       ///< 0: epochs decide; the smaller of both ends the run
+  std::int64_t validate_every = 0;  ///< steps; 0: at the end of each epoch
+  std::int64_t log_every = 1;
+  bool recompute = false;
+  std::int64_t threads = 0;  ///< 0: the rank's share of the machine's cores
+};
+
+struct BatchConfig {
+  std::int64_t tokens_per_slot = 1024;
+  std::int64_t sequences_per_step = 16;
+};
+
+struct LoraConfig {
+  std::int64_t rank = 8;
+  double alpha = 16;
+  double dropout = 0;
+  std::vector<std::string> targets{"all-linear"};
+  bool rslora = false;
+};
+
+struct OptimizerConfig {
+  double lr = 1e-4;
+  double weight_decay = 0;
+  std::array<double, 2> betas{0.9, 0.999};
+  double eps = 1e-8;
+  double max_grad_norm = 1;  ///< 0: no clipping
+};
+
+struct ScheduleConfig {
+  std::string kind = "cosine";    ///< constant | linear | cosine
+  double warmup_ratio = 0.03;     ///< share of all steps; without effect where warmup_steps > 0
+  std::int64_t warmup_steps = 0;  ///< 0: warmup_ratio decides
+  double min_lr_ratio = 0;
+};
+
+struct ZeroConfig {
+  std::int64_t stage = 2;
+};
+
+struct CheckpointConfig {
+  std::int64_t every = 100;  ///< steps; 0: only at the end and when stopped
+  std::int64_t keep = 3;
+  bool best = true;
+};
+
+struct CommConfig {
+  std::int64_t timeout = 600;  ///< seconds
+  bool share_gpu = false;
+};
+
+struct RunConfig {
+  std::string device = "auto";   ///< auto | cpu | cuda
+  std::string reduce = "exact";  ///< exact | fp32
+  RunSection run;
+  ModelConfig model;
+  DataConfig data;
+  TrainConfig train;
+  BatchConfig batch;
+  LoraConfig lora;
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+  ZeroConfig zero;
+  CheckpointConfig checkpoint;
+  CommConfig comm;
+};
+
+}  // namespace ranktune

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "model/decoder.h"
+#include "model/lora_options.h"
+
+namespace ranktune {
+
+/// What an adapter remembers beside PEFT's own files, in `ranktune.json`, so that another base model,
+/// tokenizer or chat template is noticed when it is used.
+struct AdapterOrigin {
+  std::string base_model;        ///< the path that was trained on, for people
+  std::string base_fingerprint;  ///< of the base weights
+  std::string tokenizer_fingerprint;
+  std::string template_name, template_fingerprint;
+  std::int64_t step = 0;
+};
+
+/// adapter_config.json as PEFT writes and reads it. `modules`: the adapted modules' names.
+OrderedJson adapter_config(const LoraOptions& options, const std::vector<std::string>& modules,
+                           const std::string& base_model);
+
+/// Reads PEFT's adapter_config.json. A kind or switch that is not computed here is an Error naming it.
+LoraOptions read_adapter_config(const Path& adapter_folder);
+
+/// One file of an adapter folder: its name, about how many bytes it will have, and what writes it to a path.
+/// `write` holds everything it needs in host memory, so it may run later and on another thread.
+struct AdapterFile {
+  std::string name;
+  std::uint64_t bytes = 0;
+  std::function<void(const Path&)> write;
+};
+
+/// adapter_config.json, adapter_model.safetensors (fp32) and ranktune.json for the adapter on `decoder`.
+/// `values`: its tensors in the order of lora_parameters, on any device; they are copied.
+std::vector<AdapterFile> adapter_files(Decoder& decoder, const LoraOptions& options,
+                                       const std::vector<torch::Tensor>& values, const AdapterOrigin& origin);
+
+/// An adapter folder that appears under its name only when whole; an older one of that name is replaced.
+void write_adapter(const Path& folder, const std::vector<AdapterFile>& files);
+
+/// Puts the adapter of that folder on the decoder with its values (fp32 on the decoder's device). Missing,
+/// extra or misshapen tensors are Errors.
+LoraOptions load_adapter(Decoder& decoder, const Path& adapter_folder);
+
+/// The tensors of `file` under the names of `parameters`, in their order: fp32 CPU tensors of the parameters'
+/// shapes. Missing, extra or misshapen tensors, NaN and infinity are Errors that name the file and the
+/// tensor.
+std::vector<torch::Tensor> read_parameters(const Path& file, const ParameterList& parameters);
+
+/// Writes tensors under the names of `parameters`, sorted by name.
+void write_parameters(const Path& file, const ParameterList& parameters,
+                      const std::vector<torch::Tensor>& values);
+
+/// ranktune.json of an adapter folder; all fields empty where there is none (an adapter that PEFT wrote).
+AdapterOrigin read_adapter_origin(const Path& adapter_folder);
+
+/// Adds every adapter into its linear's weight, in fp32 and rounded once to the weight's dtype, and removes
+/// it.
+void merge_lora(Decoder& decoder);
+
+}  // namespace ranktune

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <c10/util/BFloat16.h>
+
+#include <cstdint>
+
+namespace ranktune {
+
+/// Loops over one row of a matrix, compiled for several instruction sets and chosen at start. Sums use a
+/// fixed number of partial sums, so every instruction set gives the same bits (contraction to FMA is off).
+void widen_row(const c10::BFloat16* from, float* to, std::int64_t count);
+void narrow_row(const float* from, c10::BFloat16* to, std::int64_t count);
+float square_sum(const float* x, std::int64_t count);
+float dot(const float* x, const float* y, std::int64_t count);
+/// e^x to within 2 units in the last place, for |x| below 87; larger arguments are clamped to that.
+void exp_row(const float* x, float* result, std::int64_t count);
+
+}  // namespace ranktune

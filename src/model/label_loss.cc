@@ -1,0 +1,86 @@
+#include "model/label_loss.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace ranktune {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// Rows of logits in memory at once: 128 x 152,000 words of fp32 are 78 MB.
+constexpr std::int64_t kChunkRows = 128;
+
+struct Chunk {
+  std::int64_t first, count;
+};
+std::vector<Chunk> chunks_of(std::int64_t rows) {
+  std::vector<Chunk> chunks;
+  for (std::int64_t first = 0; first < rows; first += kChunkRows)
+    chunks.push_back({first, std::min(kChunkRows, rows - first)});
+  return chunks;
+}
+
+torch::Tensor logits_of(const torch::Tensor& hidden, const torch::Tensor& weight) {
+  return torch::matmul(hidden, weight.t()).to(torch::kFloat32);
+}
+
+class LabelLoss : public torch::autograd::Function<LabelLoss> {
+ public:
+  static torch::Tensor forward(AutogradContext* context, const torch::Tensor& hidden,
+                               const torch::Tensor& weight, const torch::Tensor& targets) {
+    const bool hidden_gradient = hidden.requires_grad(), weight_gradient = weight.requires_grad();
+    torch::Tensor total = torch::zeros({}, hidden.options().dtype(torch::kFloat64));
+    torch::Tensor d_hidden = hidden_gradient ? torch::empty_like(hidden) : torch::Tensor();
+    torch::Tensor d_weight = weight_gradient
+                                 ? torch::zeros(weight.sizes(), weight.options().dtype(torch::kFloat32))
+                                 : torch::Tensor();
+    for (const Chunk& chunk : chunks_of(hidden.size(0))) {
+      const torch::Tensor rows = hidden.narrow(0, chunk.first, chunk.count);
+      const torch::Tensor target = targets.narrow(0, chunk.first, chunk.count).unsqueeze(1);
+      torch::Tensor log_probabilities = torch::log_softmax(logits_of(rows, weight), -1);
+      total -= log_probabilities.gather(1, target).sum(torch::kFloat64);
+      if (!hidden_gradient && !weight_gradient) continue;
+      torch::Tensor d_logits = log_probabilities.exp_();
+      d_logits.scatter_add_(1, target, torch::full_like(target, -1.0, d_logits.options()));
+      const torch::Tensor narrow_gradient = d_logits.to(hidden.scalar_type());
+      if (hidden_gradient)
+        d_hidden.narrow(0, chunk.first, chunk.count).copy_(torch::matmul(narrow_gradient, weight));
+      if (weight_gradient) d_weight += torch::matmul(narrow_gradient.t(), rows);
+    }
+    if (weight_gradient) d_weight = d_weight.to(weight.scalar_type());
+    context->save_for_backward({d_hidden, d_weight});
+    return total;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto scaled = [&](const torch::Tensor& gradient) {
+      return gradient.defined() ? gradient * gradients[0].to(gradient.scalar_type()) : torch::Tensor();
+    };
+    return {scaled(saved[0]), scaled(saved[1]), torch::Tensor()};
+  }
+};
+
+}  // namespace
+
+torch::Tensor label_loss(const torch::Tensor& hidden, const torch::Tensor& weight,
+                         const torch::Tensor& targets) {
+  return LabelLoss::apply(hidden, weight, targets);
+}
+
+torch::Tensor row_losses(const torch::Tensor& hidden, const torch::Tensor& weight,
+                         const torch::Tensor& targets) {
+  const torch::NoGradGuard no_grad;
+  torch::Tensor losses = torch::empty({hidden.size(0)}, hidden.options().dtype(torch::kFloat32));
+  for (const Chunk& chunk : chunks_of(hidden.size(0))) {
+    const torch::Tensor logits = logits_of(hidden.narrow(0, chunk.first, chunk.count), weight);
+    const torch::Tensor target = targets.narrow(0, chunk.first, chunk.count).unsqueeze(1);
+    losses.narrow(0, chunk.first, chunk.count)
+        .copy_(-torch::log_softmax(logits, -1).gather(1, target).squeeze(1));
+  }
+  return losses;
+}
+
+}  // namespace ranktune

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <torch/torch.h>
+
+namespace ranktune {
+
+/// Sum over rows of the cross-entropy of softmax(hidden W^T) against `targets`: natural logarithm, fp32
+/// logits' sum. hidden [N,C] (only rows that have a label), weight [V,C], targets [N] int64 -> fp64 scalar.
+/// The logits are made and used up in chunks of rows, so that [N,V] never exists; the gradient is formed in
+/// the same pass. Differentiable in hidden and, when it requires a gradient, in weight.
+torch::Tensor label_loss(const torch::Tensor& hidden, const torch::Tensor& weight,
+                         const torch::Tensor& targets);
+
+/// The losses of the single rows, [N] fp32, without gradient.
+torch::Tensor row_losses(const torch::Tensor& hidden, const torch::Tensor& weight,
+                         const torch::Tensor& targets);
+
+}  // namespace ranktune

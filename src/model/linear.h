@@ -1,0 +1,43 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "model/parameter.h"
+
+namespace ranktune {
+
+/// The low-rank update of one linear: scale * B A x (Hu et al. 2021).
+struct LoraUpdate {
+  ParameterPtr a;  ///< [r, in]
+  ParameterPtr b;  ///< [out, r]
+  double scale = 1.0;
+  double dropout = 0.0;
+  std::uint64_t site = 0;  ///< which linear this is, for its dropout masks
+};
+
+/// What decides the random choices of one forward pass. Two passes with the same words draw the same masks,
+/// on any rank.
+struct ForwardMode {
+  bool training = false;
+  bool use_adapter = true;
+  bool recompute = false;  ///< keep only each layer's input and compute the rest again in the backward pass
+  std::uint64_t dropout_seed = 0;  ///< of (seed, step, slot)
+};
+
+/// y = x W^T + b, plus the adapter's update where there is one. x [T, in] -> [T, out].
+struct Linear {
+  std::string name;  ///< the module's outside name, without ".weight"
+  ParameterPtr weight;
+  ParameterPtr bias;  ///< null without one
+  std::unique_ptr<LoraUpdate> lora;
+
+  torch::Tensor forward(const torch::Tensor& x, const ForwardMode& mode) const;
+  std::int64_t in_features() const { return weight->value.size(1); }
+  std::int64_t out_features() const { return weight->value.size(0); }
+};
+
+}  // namespace ranktune

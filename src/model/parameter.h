@@ -1,0 +1,24 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ranktune {
+
+/// One weight of the model under its outside name. Frozen ones may be views of mapped files; a trained one is
+/// a leaf that the trainer replaces before each step with the newest values in the compute dtype.
+struct Parameter {
+  std::string name;
+  torch::Tensor value;
+
+  Parameter(std::string parameter_name, torch::Tensor initial)
+      : name(std::move(parameter_name)), value(std::move(initial)) {}
+};
+using ParameterPtr = std::shared_ptr<Parameter>;
+using ParameterList = std::vector<ParameterPtr>;
+
+}  // namespace ranktune

@@ -1,0 +1,313 @@
+#include "storage/gguf_model.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+#include <set>
+
+#include "base/error.h"
+#include "storage/safetensors.h"
+
+namespace ranktune {
+namespace {
+
+struct KnownArchitecture {
+  std::string_view gguf;
+  std::string_view hugging_face;
+};
+constexpr std::array kArchitectures{
+    KnownArchitecture{"llama", "LlamaForCausalLM"},
+    KnownArchitecture{"qwen2", "Qwen2ForCausalLM"},
+    KnownArchitecture{"qwen3", "Qwen3ForCausalLM"},
+};
+
+/// Settings (after "llama." and the like) that are read below or change nothing.
+constexpr std::array<std::string_view, 20> kKnownSettings{
+    "block_count",
+    "context_length",
+    "embedding_length",
+    "feed_forward_length",
+    "vocab_size",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.layer_norm_rms_epsilon",
+    "attention.key_length",
+    "attention.value_length",
+    "attention.causal",
+    "attention.sliding_window",
+    "expert_count",
+    "expert_used_count",
+    "rope.freq_base",
+    "rope.dimension_count",
+    "rope.scaling.type",
+    "rope.scaling.factor",
+    "rope.scaling.original_context_length",
+    "rope.scaling.finetuned",
+};
+
+/// Reads the settings of one architecture: key("block_count") is "llama.block_count".
+class Settings {
+ public:
+  Settings(const GgufFile& file, std::string prefix) : file_(file), prefix_(std::move(prefix) + ".") {}
+
+  std::string key(std::string_view name) const { return prefix_ + std::string(name); }
+  bool has(std::string_view name) const { return file_.has(key(name)); }
+  std::int64_t size(std::string_view name) const {
+    const std::int64_t value = file_.get_int(key(name));
+    require(value > 0 && value < (std::int64_t{1} << 31),
+            "{}: metadata \"{}\" is {}, which is not a possible size", file_.where(), key(name), value);
+    return value;
+  }
+  std::int64_t size_or(std::string_view name, std::int64_t fallback) const {
+    return has(name) ? size(name) : fallback;
+  }
+  double positive(std::string_view name) const {
+    const double value = file_.get_number(key(name));
+    require(std::isfinite(value) && value > 0, "{}: metadata \"{}\" is {}, but must be positive",
+            file_.where(), key(name), value);
+    return value;
+  }
+  double positive_or(std::string_view name, double fallback) const {
+    return has(name) ? positive(name) : fallback;
+  }
+
+  void refuse_unknown() const {
+    for (const auto& [name, value] : file_.values()) {
+      if (!name.starts_with(prefix_)) continue;
+      const std::string_view setting = std::string_view(name).substr(prefix_.size());
+      require(std::find(kKnownSettings.begin(), kKnownSettings.end(), setting) != kKnownSettings.end(),
+              "{}: metadata \"{}\" is not understood; the model may compute something that config.json "
+              "cannot say",
+              file_.where(), name);
+    }
+  }
+  /// For switches that mean "off" when they are 0.
+  void refuse_nonzero(std::string_view name, std::string_view meaning) const {
+    if (!has(name)) return;
+    require(file_.get_int(key(name)) == 0, "{}: metadata \"{}\" is {}: {} not supported", file_.where(),
+            key(name), file_.get_int(key(name)), meaning);
+  }
+
+ private:
+  const GgufFile& file_;
+  std::string prefix_;
+};
+
+std::string supported_architectures() {
+  std::string names;
+  for (const KnownArchitecture& known : kArchitectures)
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", known.gguf);
+  return names;
+}
+
+const GgufTensor& require_tensor(const GgufFile& file, const std::string& name) {
+  const GgufTensor* found = file.find_tensor(name);
+  require(found != nullptr, "{}: tensor \"{}\" is missing", file.where(), name);
+  return *found;
+}
+
+Json read_rope_scaling(const GgufFile& file, const Settings& settings, const GgufModel& model) {
+  const std::string type = settings.has("rope.scaling.type")
+                               ? std::string(file.get_string(settings.key("rope.scaling.type")))
+                               : "none";
+  const GgufTensor* divisors = file.find_tensor("rope_freqs.weight");
+  if (divisors != nullptr) {
+    std::vector<float> factors(static_cast<std::size_t>(divisors->rows() * divisors->row_elements()));
+    dequantize(divisors->type, divisors->data, factors);
+    const auto scaling = llama3_scaling(factors, model.rope_theta);
+    require(type == "none" && scaling.has_value() && 2 * divisors->row_elements() == model.head_dim,
+            "{}: tensor \"rope_freqs.weight\" does not hold the factors of Llama 3's rope scaling",
+            file.where());
+    return *scaling;
+  }
+  if (type == "none") {
+    require(settings.positive_or("rope.scaling.factor", 1.0) == 1.0,
+            "{}: metadata \"{}\" is given without a scaling type", file.where(),
+            settings.key("rope.scaling.factor"));
+    return nullptr;
+  }
+  require(type == "linear" || type == "yarn",
+          "{}: rope scaling \"{}\" is not supported; none, linear and yarn are", file.where(), type);
+  Json scaling{{"rope_type", type}, {"factor", settings.positive("rope.scaling.factor")}};
+  if (type == "yarn")
+    scaling["original_max_position_embeddings"] = settings.size("rope.scaling.original_context_length");
+  return scaling;
+}
+
+constexpr double kLowFreqFactor = 1.0, kHighFreqFactor = 4.0;
+struct Llama3Scaling {
+  double factor;
+  std::int64_t positions;
+};
+/// Frequencies that turn less than kLowFreqFactor times in the first training's length are divided by the
+/// factor, those that turn more than kHighFreqFactor times are kept, the ones between are blended.
+bool gives_factors(Llama3Scaling scaling, const std::vector<float>& factors, double rope_theta) {
+  constexpr double kTolerance = 1e-4;
+  for (std::size_t i = 0; i < factors.size(); ++i) {
+    const double exponent = static_cast<double>(i) / static_cast<double>(factors.size());
+    const double wavelength = 2 * std::numbers::pi * std::pow(rope_theta, exponent);
+    const double turns = static_cast<double>(scaling.positions) / wavelength;
+    const double kept = std::clamp((turns - kLowFreqFactor) / (kHighFreqFactor - kLowFreqFactor), 0.0, 1.0);
+    const double wanted = 1.0 / ((1.0 - kept) / scaling.factor + kept);
+    if (!(std::abs(static_cast<double>(factors[i]) - wanted) <= kTolerance * wanted)) return false;
+  }
+  return true;
+}
+
+/// One tensor that the model must have.
+struct Expected {
+  std::string gguf, name;
+  std::vector<std::int64_t> shape;
+  std::int64_t rotary_heads = 0;
+};
+
+void add_linear(std::vector<Expected>& list, const Expected& weight, bool bias) {
+  list.push_back({weight.gguf + ".weight", weight.name + ".weight", weight.shape, weight.rotary_heads});
+  if (bias)
+    list.push_back({weight.gguf + ".bias", weight.name + ".bias", {weight.shape[0]}, weight.rotary_heads});
+}
+
+void add_layer(std::vector<Expected>& list, const GgufModel& m, std::int64_t layer) {
+  const std::string from = fmt::format("blk.{}.", layer), to = fmt::format("model.layers.{}.", layer);
+  const std::int64_t C = m.hidden_size, I = m.intermediate_size, Q = m.heads * m.head_dim,
+                     KV = m.kv_heads * m.head_dim;
+  // Only llama's rotary pairs are stored side by side; the Qwen families keep Hugging Face's order.
+  const bool side_by_side = m.model_type == "llama";
+  const bool output_bias = m.attention_bias && m.model_type != "qwen2";
+  list.push_back({from + "attn_norm.weight", to + "input_layernorm.weight", {C}});
+  add_linear(list, {from + "attn_q", to + "self_attn.q_proj", {Q, C}, side_by_side ? m.heads : 0},
+             m.attention_bias);
+  add_linear(list, {from + "attn_k", to + "self_attn.k_proj", {KV, C}, side_by_side ? m.kv_heads : 0},
+             m.attention_bias);
+  add_linear(list, {from + "attn_v", to + "self_attn.v_proj", {KV, C}}, m.attention_bias);
+  add_linear(list, {from + "attn_output", to + "self_attn.o_proj", {C, Q}}, output_bias);
+  if (m.qk_norm) {
+    list.push_back({from + "attn_q_norm.weight", to + "self_attn.q_norm.weight", {m.head_dim}});
+    list.push_back({from + "attn_k_norm.weight", to + "self_attn.k_norm.weight", {m.head_dim}});
+  }
+  list.push_back({from + "ffn_norm.weight", to + "post_attention_layernorm.weight", {C}});
+  add_linear(list, {from + "ffn_gate", to + "mlp.gate_proj", {I, C}}, m.mlp_bias);
+  add_linear(list, {from + "ffn_up", to + "mlp.up_proj", {I, C}}, m.mlp_bias);
+  add_linear(list, {from + "ffn_down", to + "mlp.down_proj", {C, I}}, m.mlp_bias);
+}
+
+}  // namespace
+
+GgufModel read_gguf_model(const GgufFile& file) {
+  const std::string family(file.get_string("general.architecture"));
+  const auto known = std::find_if(kArchitectures.begin(), kArchitectures.end(),
+                                  [&](const KnownArchitecture& entry) { return entry.gguf == family; });
+  require(known != kArchitectures.end(), "{}: architecture \"{}\" is not supported; supported are {}",
+          file.where(), family, supported_architectures());
+  if (file.has("split.count"))
+    require(file.get_int("split.count") <= 1,
+            "{}: one part of {}; join them with llama-gguf-split --merge first", file.where(),
+            file.get_int("split.count"));
+  const Settings settings(file, family);
+  settings.refuse_unknown();
+  settings.refuse_nonzero("expert_count", "mixtures of experts are");
+  settings.refuse_nonzero("attention.sliding_window", "sliding-window attention is");
+
+  GgufModel model;
+  model.architecture = known->hugging_face;
+  model.model_type = family;
+  model.hidden_size = settings.size("embedding_length");
+  model.intermediate_size = settings.size("feed_forward_length");
+  model.layers = settings.size("block_count");
+  model.heads = settings.size("attention.head_count");
+  model.kv_heads = settings.size_or("attention.head_count_kv", model.heads);
+  model.head_dim = settings.size_or("attention.key_length", model.hidden_size / model.heads);
+  model.max_positions = settings.size("context_length");
+  model.norm_eps = settings.positive("attention.layer_norm_rms_epsilon");
+  model.rope_theta = settings.positive_or("rope.freq_base", 10000.0);
+  model.vocab_size = require_tensor(file, "token_embd.weight").shape.front();
+  require(settings.size_or("vocab_size", model.vocab_size) == model.vocab_size,
+          "{}: metadata \"{}\" is {}, but the embedding has {} rows", file.where(),
+          settings.key("vocab_size"), settings.size_or("vocab_size", 0), model.vocab_size);
+  require(settings.size_or("rope.dimension_count", model.head_dim) == model.head_dim &&
+              settings.size_or("attention.value_length", model.head_dim) == model.head_dim,
+          "{}: rotary or value sizes other than the head size {} are not supported", file.where(),
+          model.head_dim);
+  require(model.heads % model.kv_heads == 0 && model.head_dim % 2 == 0,
+          "{}: {} heads of size {} with {} key/value heads are not possible", file.where(), model.heads,
+          model.head_dim, model.kv_heads);
+  model.tied_head = file.find_tensor("output.weight") == nullptr;
+  model.attention_bias = family == "qwen2" || file.find_tensor("blk.0.attn_q.bias") != nullptr;
+  model.mlp_bias = family == "llama" && file.find_tensor("blk.0.ffn_up.bias") != nullptr;
+  model.qk_norm = family == "qwen3";
+  model.rope_scaling = read_rope_scaling(file, settings, model);
+  return model;
+}
+
+Json gguf_config(const GgufModel& model) {
+  Json config{
+      {"architectures", {model.architecture}},
+      {"model_type", model.model_type},
+      {"hidden_act", "silu"},
+      {"hidden_size", model.hidden_size},
+      {"intermediate_size", model.intermediate_size},
+      {"num_hidden_layers", model.layers},
+      {"num_attention_heads", model.heads},
+      {"num_key_value_heads", model.kv_heads},
+      {"head_dim", model.head_dim},
+      {"rms_norm_eps", model.norm_eps},
+      {"rope_theta", model.rope_theta},
+      {"rope_scaling", model.rope_scaling},
+      {"max_position_embeddings", model.max_positions},
+      {"vocab_size", model.vocab_size},
+      {"tie_word_embeddings", model.tied_head},
+      {"attention_dropout", 0.0},
+      {"initializer_range", 0.02},
+      {"use_cache", true},
+  };
+  if (model.model_type != "qwen2") config["attention_bias"] = model.attention_bias;
+  if (model.model_type == "llama") config["mlp_bias"] = model.mlp_bias;
+  if (model.model_type != "llama") config["use_sliding_window"] = false;
+  return config;
+}
+
+std::vector<GgufSource> map_gguf_tensors(const GgufFile& file, const GgufModel& model) {
+  std::vector<Expected> expected{
+      {"token_embd.weight", "model.embed_tokens.weight", {model.vocab_size, model.hidden_size}}};
+  // A file cannot have more layers than tensors, whatever its metadata say.
+  require(static_cast<std::uint64_t>(model.layers) <= file.tensors().size(),
+          "{}: {} layers are announced, but there are {} tensors", file.where(), model.layers,
+          file.tensors().size());
+  for (std::int64_t layer = 0; layer < model.layers; ++layer) add_layer(expected, model, layer);
+  expected.push_back({"output_norm.weight", "model.norm.weight", {model.hidden_size}});
+  if (!model.tied_head)
+    expected.push_back({"output.weight", "lm_head.weight", {model.vocab_size, model.hidden_size}});
+
+  std::vector<GgufSource> sources;
+  std::set<std::string_view> used{"rope_freqs.weight"};
+  for (const Expected& wanted : expected) {
+    const GgufTensor& tensor = require_tensor(file, wanted.gguf);
+    require(tensor.shape == wanted.shape, "{}: tensor \"{}\" has shape {}, but the metadata ask for {}",
+            file.where(), tensor.name, shape_text(tensor.shape), shape_text(wanted.shape));
+    used.insert(tensor.name);
+    sources.push_back({wanted.name, &tensor, wanted.rotary_heads});
+  }
+  for (const GgufTensor& tensor : file.tensors())
+    require(used.contains(tensor.name),
+            "{}: tensor \"{}\" is not part of a {} model; nothing is left out silently", file.where(),
+            tensor.name, model.architecture);
+  return sources;
+}
+
+std::optional<Json> llama3_scaling(const std::vector<float>& factors, double rope_theta) {
+  if (factors.empty() || !(factors.back() > 0)) return std::nullopt;
+  const double factor = std::round(static_cast<double>(factors.back()) * 1e4) / 1e4;
+  // Llama 3's own length first: with few frequencies several lengths may give the same factors.
+  for (const std::int64_t positions :
+       {8192, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384, 32768, 65536, 131072})
+    if (gives_factors({factor, positions}, factors, rope_theta))
+      return Json{{"rope_type", "llama3"},
+                  {"factor", factor},
+                  {"low_freq_factor", kLowFreqFactor},
+                  {"high_freq_factor", kHighFreqFactor},
+                  {"original_max_position_embeddings", positions}};
+  return std::nullopt;
+}
+
+}  // namespace ranktune

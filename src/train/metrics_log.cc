@@ -1,0 +1,45 @@
+#include "train/metrics_log.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace ranktune {
+namespace {
+
+/// The lines of steps before `first_step`. A last line cut off by a crash is dropped as well.
+std::string kept_lines(const std::string& text, std::int64_t first_step) {
+  std::string kept;
+  std::size_t begin = 0;
+  for (std::size_t end = text.find('\n'); end != text.npos; begin = end + 1, end = text.find('\n', begin)) {
+    const std::string line = text.substr(begin, end - begin);
+    const Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (record.is_object() && record.contains("step") && record["step"].is_number_integer() &&
+        record["step"].get<std::int64_t>() < first_step)
+      kept += line + "\n";
+  }
+  return kept;
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(const Path& file, std::int64_t first_step) : path_(file) {
+  if (std::filesystem::exists(file)) write_file(file, kept_lines(read_file(file), first_step));
+  descriptor_ = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) fail("cannot write {}{}", file.string(), errno_text());
+}
+
+MetricsLog::~MetricsLog() { ::close(descriptor_); }
+
+void MetricsLog::write(const OrderedJson& record) {
+  const std::string line = record.dump() + "\n";
+  if (::write(descriptor_, line.data(), line.size()) == static_cast<ssize_t>(line.size()) || warned_) return;
+  warned_ = true;
+  log_warning("{} cannot be written{}; training goes on without it", path_.string(), errno_text());
+}
+
+}  // namespace ranktune

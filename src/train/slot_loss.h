@@ -1,0 +1,27 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "data/step_batch.h"
+#include "model/decoder.h"
+
+namespace ranktune {
+
+/// What one slot contributes to a step.
+struct SlotGradients {
+  double loss_sum = 0;                   ///< nats, summed over the slot's supervised tokens
+  std::vector<torch::Tensor> gradients;  ///< of that sum, in the order of the leaves
+};
+
+/// Forward and backward over one packed slot. Depends on the slot's content, the weights and
+/// mode.dropout_seed alone.
+SlotGradients slot_gradients(Decoder& decoder, const Slot& slot, const std::vector<torch::Tensor>& leaves,
+                             const ForwardMode& mode);
+
+/// The summed loss alone, without dropout.
+double slot_loss(Decoder& decoder, const Slot& slot);
+
+}  // namespace ranktune

@@ -1,0 +1,19 @@
+#pragma once
+
+namespace ranktune {
+
+/// From construction on, SIGTERM, SIGUSR1, SIGUSR2 and SIGINT no longer end the process but are remembered,
+/// so that the trainer can finish its step and save. A second SIGINT ends the process as usual. One instance
+/// per process.
+class StopSignal {
+ public:
+  StopSignal();
+  StopSignal(const StopSignal&) = delete;
+  StopSignal& operator=(const StopSignal&) = delete;
+  ~StopSignal();
+
+  /// The signal's number, or 0 while none came.
+  static int received() noexcept;
+};
+
+}  // namespace ranktune

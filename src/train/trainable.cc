@@ -1,0 +1,38 @@
+#include "train/trainable.h"
+
+#include "model/lora.h"
+
+namespace ranktune {
+
+TrainableSet::TrainableSet(Decoder& decoder)
+    : parameters_(lora_parameters(decoder)), dtype_(decoder.dtype()), is_adapter_(!parameters_.empty()) {
+  if (!is_adapter_) parameters_ = decoder.parameters();
+}
+
+FlatLayout TrainableSet::layout() const {
+  std::vector<ParameterSpec> specs;
+  for (const ParameterPtr& parameter : parameters_) {
+    const bool matrix = parameter->value.dim() > 1;
+    specs.push_back(
+        {.name = parameter->name, .shape = parameter->value.sizes().vec(), .decay = is_adapter_ || matrix});
+  }
+  return FlatLayout(std::move(specs));
+}
+
+torch::ScalarType TrainableSet::working_dtype() const { return is_adapter_ ? torch::kFloat32 : dtype_; }
+
+std::vector<torch::Tensor> TrainableSet::values() const {
+  std::vector<torch::Tensor> values;
+  for (const ParameterPtr& parameter : parameters_) values.push_back(parameter->value.detach());
+  return values;
+}
+
+void TrainableSet::bind(const Zero2Optimizer& optimizer) {
+  leaves_.clear();
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    leaves_.push_back(optimizer.parameter(static_cast<int>(i)).to(dtype_).detach().requires_grad_());
+    parameters_[i]->value = leaves_.back();
+  }
+}
+
+}  // namespace ranktune

@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+# Sourced by the end-to-end tests: the real program on a tiny random model, in a folder of its own.
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+ranktune=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 OMP_NUM_THREADS=1
+
+fail() { printf 'FAILED: %s\n' "$*"; exit 1; }
+ranks() { mpirun -n "$1" --oversubscribe --bind-to none "${@:2}"; } # RANKS COMMAND...
+
+make_data() {
+  python3 "$project/tests/support/make_tiny_model.py" "$work"
+  "$ranktune" prep --model "$work/model" --output "$work/train.h5" --max-length 256 "$work/chats.jsonl" >/dev/null
+  cat >"$work/train.toml" <<TOML
+device = "cpu"
+[run]
+dir = "$work/run"
+[model]
+path = "$work/model"
+dtype = "fp32"
+[data]
+train = "$work/train.h5"
+validation = "$work/train.h5"
+[train]
+epochs = 0
+max_steps = 8
+validate_every = 4
+[batch]
+tokens_per_slot = 256
+sequences_per_step = 6
+[lora]
+dropout = 0.1
+[checkpoint]
+every = 2
+[comm]
+timeout = 60
+TOML
+  # Validation on the training rows would be refused; a copy of the file under another name is not the same path.
+  cp "$work/train.h5" "$work/validation.h5"
+  sed -i "s|^validation = .*|validation = \"$work/validation.h5\"|" "$work/train.toml"
+}
+train() { ranks "$1" "$ranktune" train "$work/train.toml" --set "run.dir=$work/$2" "${@:3}"; } # RANKS NAME ARGS...
+same_adapter() { # NAME NAME
+  cmp "$work/$1/adapter/adapter_model.safetensors" "$work/$2/adapter/adapter_model.safetensors" || fail "$1 and $2 differ"
+}
+figures() { # NAME: loss, gradient norm and validation loss of every step
+  python3 -c '
+import json, sys
+for line in open(sys.argv[1]):
+    row = json.loads(line)
+    print(row["step"], row.get("loss"), row.get("grad_norm"), row.get("validation_loss"))' "$work/$1/metrics.jsonl"
+}
+# expect_refusal CODE TEXT COMMAND...: the command ends with that exit code, and its message holds TEXT
+expect_refusal() {
+  local code=$1 text=$2 status=0
+  shift 2
+  "$@" >"$work/refusal.log" 2>&1 || status=$?
+  [[ $status == "$code" ]] || { cat "$work/refusal.log"; fail "exit code $status, not $code: $*"; }
+  grep -qF -- "$text" "$work/refusal.log" || { cat "$work/refusal.log"; fail "no \"$text\" from: $*"; }
+}

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# shellcheck source-path=SCRIPTDIR
+# Losses, gradient norms, validation losses and the adapter are the same bits on 1, 2, 3 and 4 ranks, after SIGKILL, and after
+# SIGTERM and going on with another number of ranks. (dropout, packing and validation on)
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+make_data
+
+train 1 one
+for n in 2 3 4; do
+  train "$n" "ranks$n" 2>/dev/null
+  same_adapter one "ranks$n"
+  diff <(figures one) <(figures "ranks$n") || fail "figures of 1 and $n ranks differ"
+done
+
+# killed in the middle: the same command again
+(train 2 killed --set train.log_every=1 >/dev/null 2>&1) &
+until [[ -e $work/killed/checkpoints/step-000002/manifest.json ]]; do sleep 0.02; done
+pkill -KILL -f "run.dir=$work/killed" || true
+wait || true
+[[ ! -e $work/killed/done.json ]] || fail "it was done before it could be killed"
+train 2 killed
+same_adapter one killed
+diff <(figures one) <(figures killed) || fail "figures of the killed run differ"
+
+# asked to stop: exit code 75 with a checkpoint, then on with 3 ranks
+status=0
+(train 2 stopped 2>"$work/stopped.log") &
+pid=$!
+until [[ -e $work/stopped/checkpoints/step-000002/manifest.json ]]; do sleep 0.02; done
+pkill -TERM -f "^$ranktune train .*run.dir=$work/stopped" || true # the ranks; not their launcher
+wait "$pid" || status=$?
+if [[ $status == 75 ]]; then
+  grep -q "interrupted by signal" "$work/stopped.log" || fail "no word of the interruption"
+  [[ ! -e $work/stopped/done.json ]] || fail "an interrupted run says it is done"
+else
+  cat "$work/stopped.log"
+  fail "exit code $status after SIGTERM, not 75"
+fi
+train 3 stopped
+same_adapter one stopped
+
+# full fine-tuning: bit-equal on 1 and 2 ranks, and after going on from a checkpoint
+sed -i '/^\[lora\]/d; /^dropout/d' "$work/train.toml"
+full() { train "$1" "full$1" --set train.method=full --set train.max_steps=4; } # RANKS
+full 1
+full 2
+cmp "$work/full1/model/model.safetensors" "$work/full2/model/model.safetensors" || fail "full fine-tuning differs"
+rm -r "$work/full2/checkpoints/step-000004"
+full 2
+cmp "$work/full1/model/model.safetensors" "$work/full2/model/model.safetensors" || fail "resumed full fine-tuning differs"
+echo "same bits everywhere"

@@ -1,0 +1,109 @@
+#include "checkpoint/optimizer_file.h"
+
+#include <gtest/gtest.h>
+
+#include "support/expect_error.h"
+#include "support/temp_dir.h"
+
+namespace ranktune {
+namespace {
+
+constexpr std::int64_t kTotal = 1000;
+
+/// The value of element i of a tensor: all different.
+float value(std::int64_t i, int tensor) { return static_cast<float>(i) + 0.25F * static_cast<float>(tensor); }
+
+std::vector<float> values(FlatRange range, int tensor) {
+  std::vector<float> result;
+  for (std::int64_t i = range.begin; i < range.end; ++i) result.push_back(value(i, tensor));
+  return result;
+}
+
+OptimizerSnapshot state(FlatRange range) {
+  return {.range = range,
+          .total = kTotal,
+          .updates = 17,
+          .exp_avg = values(range, 0),
+          .exp_avg_sq = values(range, 1),
+          .master = values(range, 2)};
+}
+
+void write_parts(const Path& folder, int parts) {
+  const Partition partition(parts, kTotal);
+  for (int part = 0; part < parts; ++part)
+    write_optimizer_file(folder / optimizer_file_name({part, parts}), state(partition.range(part)), "layout");
+}
+
+OptimizerReadPlan plan(const Path& folder, int parts, FlatRange range) {
+  return {.folder = folder,
+          .parts = parts,
+          .layout_hash = "layout",
+          .total = kTotal,
+          .range = range,
+          .need_master = true};
+}
+
+TEST(OptimizerFile, AnyPartitionIsReadFromAnyOther) {
+  for (const int parts : {1, 2, 3, 4, 6}) {
+    const TempDir folder;
+    write_parts(folder.path(), parts);
+    for (const int ranks : {1, 2, 3, 4, 5}) {
+      for (int rank = 0; rank < ranks; ++rank) {
+        const FlatRange range = Partition(ranks, kTotal).range(rank);
+        const OptimizerSnapshot read = read_optimizer_range(plan(folder.path(), parts, range));
+        EXPECT_EQ(read.range, range);
+        EXPECT_EQ(read.updates, 17);
+        EXPECT_EQ(read.exp_avg, values(range, 0)) << parts << " to " << ranks;
+        EXPECT_EQ(read.exp_avg_sq, values(range, 1));
+        EXPECT_EQ(read.master, values(range, 2));
+      }
+    }
+  }
+}
+
+TEST(OptimizerFile, OnlyOverlappingFilesAreNeeded) {
+  const TempDir folder;
+  write_parts(folder.path(), 4);
+  std::filesystem::remove(folder / optimizer_file_name({2, 4}));
+  EXPECT_NO_THROW(read_optimizer_range(plan(folder.path(), 4, {0, 512})));
+  expect_error([&] { read_optimizer_range(plan(folder.path(), 4, {0, 513})); }, "optimizer-00002-of-00004");
+}
+
+TEST(OptimizerFile, AnythingElseThanThePlanIsRefused) {
+  const TempDir folder;
+  write_parts(folder.path(), 2);
+  OptimizerReadPlan other = plan(folder.path(), 2, {0, kTotal});
+  other.layout_hash = "another";
+  expect_error([&] { read_optimizer_range(other); }, "optimizer-00000-of-00002", "other trained tensors");
+  other = plan(folder.path(), 2, {0, 999});
+  other.total = 999;
+  expect_error([&] { read_optimizer_range(other); }, "of 1000", "of 999");
+
+  OptimizerSnapshot without_master = state(Partition(2, kTotal).range(1));
+  without_master.master.clear();
+  write_optimizer_file(folder / optimizer_file_name({1, 2}), without_master, "layout");
+  expect_error(
+      [&] {
+        read_optimizer_range(plan(folder.path(), 2, {0, kTotal}));
+      },
+      "00001-of-00002", "no master");
+  without_master.updates = 18;
+  write_optimizer_file(folder / optimizer_file_name({1, 2}), without_master, "layout");
+  expect_error([&] { read_optimizer_range(plan(folder.path(), 2, {0, kTotal})); }, "18 updates", "17");
+  std::filesystem::resize_file(folder / optimizer_file_name({0, 2}), 300);
+  expect_error(
+      [&] {
+        read_optimizer_range(plan(folder.path(), 2, {0, kTotal}));
+      },
+      "optimizer-00000-of-00002");
+}
+
+TEST(OptimizerFile, StateOfTheWrongSizeIsNotWritten) {
+  const TempDir folder;
+  OptimizerSnapshot broken = state({0, 256});
+  broken.exp_avg_sq.pop_back();
+  expect_error([&] { write_optimizer_file(folder / "x", broken, "layout"); }, "exp_avg_sq", "255", "256");
+}
+
+}  // namespace
+}  // namespace ranktune

@@ -1,0 +1,233 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <fstream>
+
+#include "checkpoint/checkpoint_paths.h"
+#include "checkpoint/load.h"
+#include "checkpoint/save.h"
+#include "support/expect_error.h"
+#include "support/lone_communicator.h"
+#include "support/temp_dir.h"
+
+namespace ranktune {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+CheckpointIdentity identity() {
+  return {.layout = FlatLayout({{.name = "w", .shape = {30, 10}}, {.name = "b", .shape = {7}}}),
+          .base_hash = "base-1"};
+}
+
+CheckpointSnapshot snapshot(std::int64_t step) {
+  const CheckpointIdentity id = identity();
+  const auto count = static_cast<std::size_t>(id.layout.total());
+  CheckpointSnapshot result{.step = step, .validation_loss = {}, .optimizer = {}, .files = {}};
+  result.optimizer = {.range = {0, id.layout.total()},
+                      .total = id.layout.total(),
+                      .updates = step,
+                      .exp_avg = std::vector<float>(count, static_cast<float>(step)),
+                      .exp_avg_sq = std::vector<float>(count, 0.5F)};
+  result.files.push_back(
+      {.name = "adapter.bin", .bytes = 7, .write = [](const Path& path) { write_file(path, "adapter"); }});
+  result.trainer["epoch"] = 3;
+  return result;
+}
+
+class SaveLoad : public testing::Test {
+ protected:
+  SaveResult save(std::int64_t step) { return save(snapshot(step)); }
+  SaveResult save(const CheckpointSnapshot& given) {
+    return save_checkpoint({.root = root(), .options = {.keep = 2}, .identity = identity(), .attempt = 1},
+                           given, alone_);
+  }
+  std::optional<LoadedCheckpoint> load(const CheckpointIdentity& id = identity()) {
+    return load_latest({.root = root(), .identity = id, .range = {0, id.layout.total()}}, alone_);
+  }
+  Path root() const { return folder_ / "checkpoints"; }
+  std::vector<std::string> names() const {
+    std::vector<std::string> result;
+    for (const auto& entry : std::filesystem::directory_iterator(root()))
+      result.push_back(entry.path().filename().string());
+    std::ranges::sort(result);
+    return result;
+  }
+
+  TempDir folder_;
+  LoneCommunicator alone_;
+};
+
+TEST_F(SaveLoad, WhatIsSavedIsLoaded) {
+  EXPECT_FALSE(load());
+  const SaveResult saved = save(120);
+  EXPECT_TRUE(saved.saved) << saved.failure;
+  EXPECT_EQ(saved.name, "step-000120");
+  EXPECT_GT(saved.bytes, 8u * 307u);
+  const auto loaded = load();
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->step, 120);
+  EXPECT_EQ(loaded->folder, root() / "step-000120");
+  EXPECT_EQ(loaded->trainer["epoch"], 3);
+  EXPECT_EQ(loaded->optimizer.updates, 120);
+  EXPECT_EQ(loaded->optimizer.exp_avg, snapshot(120).optimizer.exp_avg);
+  EXPECT_EQ(loaded->optimizer.exp_avg_sq, snapshot(120).optimizer.exp_avg_sq);
+  EXPECT_EQ(read_file(loaded->folder / "adapter.bin"), "adapter");
+  EXPECT_TRUE(loaded->skipped.empty());
+  EXPECT_THAT(names(), ElementsAre("step-000120"));
+}
+
+TEST_F(SaveLoad, TheNameAppearsOnlyWhenAllIsThere) {
+  CheckpointSnapshot curious = snapshot(5);
+  bool visible = true;
+  curious.files[0].write = [&](const Path& path) {
+    visible = std::filesystem::exists(root() / "step-000005");
+    write_file(path, "adapter");
+  };
+  EXPECT_TRUE(save(curious).saved);
+  EXPECT_FALSE(visible);
+}
+
+TEST_F(SaveLoad, DamageInAnyFileFallsBackToTheOneBefore) {
+  save(10);
+  save(20);
+  std::vector<Path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(root() / "step-000020"))
+    files.push_back(entry.path());
+  ASSERT_EQ(files.size(), 4u);
+  for (const Path& file : files) {
+    const std::string whole = read_file(file);
+    const auto expect_fallback = [&](const std::string& what) {
+      const auto loaded = load();
+      ASSERT_TRUE(loaded) << what;
+      EXPECT_EQ(loaded->step, 10) << what << " of " << file;
+      ASSERT_EQ(loaded->skipped.size(), 1u);
+      EXPECT_EQ(loaded->skipped[0].name, "step-000020");
+      EXPECT_THAT(loaded->skipped[0].reason, HasSubstr(file.filename().string()));
+    };
+    for (const std::size_t at : {std::size_t{0}, whole.size() / 2, whole.size() - 2}) {
+      std::string flipped = whole;
+      flipped[at] = static_cast<char>(flipped[at] ^ 1);
+      write_file(file, flipped);
+      expect_fallback(fmt::format("bit flip at {}", at));
+    }
+    write_file(file, whole.substr(0, whole.size() / 2));
+    expect_fallback("first half");
+    write_file(file, "");
+    expect_fallback("nothing");
+    std::filesystem::remove(file);
+    expect_fallback("loss");
+    write_file(file, whole);
+  }
+  EXPECT_EQ(load()->step, 20);
+}
+
+TEST_F(SaveLoad, WithoutAnyValidCheckpointThereIsNothing) {
+  save(10);
+  write_file(root() / "step-000010" / "trainer.json", "{}");
+  EXPECT_FALSE(load());
+}
+
+TEST_F(SaveLoad, AFolderRenamedToAnotherStepIsNotThatStep) {
+  save(10);
+  std::filesystem::rename(root() / "step-000010", root() / "step-000099");
+  EXPECT_FALSE(load());
+}
+
+TEST_F(SaveLoad, AnotherBaseOrLayoutIsRefusedWithBothSidesNamed) {
+  save(10);
+  CheckpointIdentity other = identity();
+  other.base_hash = "base-2";
+  expect_error([&] { load(other); }, "trainer.json", "base-1", "base-2");
+  other = identity();
+  other.layout = FlatLayout({{.name = "w", .shape = {30, 10}}, {.name = "b", .shape = {8}}});
+  expect_error([&] { load(other); }, "tensor 1", "b [7]", "b [8]");
+}
+
+TEST_F(SaveLoad, AFailedWriteLeavesTheEarlierOnesAndIsReported) {
+  save(10);
+  CheckpointSnapshot failing = snapshot(20);
+  failing.files[0].write = [](const Path& path) {
+    fail("cannot write {}: No space left on device", path.string());
+  };
+  const SaveResult result = save(failing);
+  EXPECT_FALSE(result.saved);
+  EXPECT_THAT(result.failure, HasSubstr("rank 0"));
+  EXPECT_THAT(result.failure, HasSubstr("No space left on device"));
+  EXPECT_THAT(names(), ElementsAre("step-000010"));
+  EXPECT_EQ(load()->step, 10);
+  EXPECT_TRUE(save(20).saved);
+}
+
+/// The kernel refuses bytes beyond the limit, as it does on a full disk, in the middle of a file.
+TEST_F(SaveLoad, WritesThatTheSystemCutsOffFailCleanly) {
+  save(10);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{.rlim_cur = 1500, .rlim_max = before.rlim_max};
+  const auto handler = signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const SaveResult result = save(20);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  signal(SIGXFSZ, handler);
+  EXPECT_FALSE(result.saved);
+  EXPECT_THAT(result.failure, HasSubstr("File too large"));
+  EXPECT_THAT(names(), ElementsAre("step-000010"));
+  EXPECT_EQ(load()->step, 10);
+}
+
+TEST_F(SaveLoad, WithoutRoomNothingIsWritten) {
+  CheckpointSnapshot huge = snapshot(20);
+  huge.files[0].bytes = std::uint64_t{1} << 60;
+  bool called = false;
+  huge.files[0].write = [&](const Path&) { called = true; };
+  const SaveResult result = save(huge);
+  EXPECT_FALSE(result.saved);
+  EXPECT_FALSE(called);
+  EXPECT_THAT(result.failure, HasSubstr("bytes free"));
+}
+
+TEST_F(SaveLoad, AFolderThatCannotBeMadeIsAFailureNotTheEnd) {
+  write_file(folder_ / "checkpoints", "a file where the folder should be");
+  const SaveResult result = save(20);
+  EXPECT_FALSE(result.saved);
+  EXPECT_THAT(result.failure, HasSubstr("checkpoints"));
+}
+
+TEST_F(SaveLoad, SavingAStepAgainReplacesIt) {
+  save(10);
+  write_file(root() / "step-000010" / "trainer.json", "damaged");
+  EXPECT_FALSE(load());
+  EXPECT_TRUE(save(10).saved);
+  EXPECT_EQ(load()->step, 10);
+  EXPECT_THAT(names(), ElementsAre("step-000010"));
+}
+
+TEST_F(SaveLoad, OldOnesGoAndLeftoversToo) {
+  make_folders(root() / ".step-000001.tmp-0");
+  CheckpointSnapshot best = snapshot(10);
+  best.validation_loss = 0.5;
+  EXPECT_TRUE(save(best).saved);
+  for (const std::int64_t step : {20, 30}) EXPECT_TRUE(save(step).saved);
+  const SaveResult last = save(40);
+  EXPECT_THAT(last.pruned, ElementsAre("step-000020"));
+  EXPECT_THAT(names(), ElementsAre("step-000010", "step-000030", "step-000040"));
+}
+
+TEST_F(SaveLoad, NamesThatLeaveTheFolderOrCollideAreRefused) {
+  for (const char* name : {"../outside", "trainer.json", "manifest.json", ".hidden"}) {
+    CheckpointSnapshot odd = snapshot(10);
+    odd.files[0].name = name;
+    EXPECT_FALSE(save(odd).saved) << name;
+  }
+  CheckpointSnapshot odd = snapshot(10);
+  odd.trainer["layout"] = 1;
+  EXPECT_THAT(save(odd).failure, HasSubstr("layout"));
+  EXPECT_TRUE(names().empty());
+}
+
+}  // namespace
+}  // namespace ranktune

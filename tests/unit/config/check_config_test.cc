@@ -1,0 +1,87 @@
+#include "config/check_config.h"
+
+#include <gtest/gtest.h>
+
+#include "support/expect_error.h"
+
+namespace ranktune {
+namespace {
+
+/// Checks a file that holds the required keys, then `text`.
+void check(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  const std::string required = "run.dir = \"r\"\nmodel.path = \"m\"\ndata.train = \"t.h5\"\n";
+  check_config(read_config_text(required + text, "run.toml", overrides));
+}
+
+TEST(CheckConfig, AcceptsTheRequiredKeysAlone) { EXPECT_NO_THROW(check("")); }
+
+TEST(CheckConfig, NamesAllMissingKeysAtOnce) {
+  expect_error([] { load_config(std::nullopt); }, "missing", "run.dir (", "model.path (", "data.train (",
+               "--set");
+  expect_error([] { check_config(read_config_text("run.dir = \"r\"\nmodel.path = \"m\"\n", "a.toml")); },
+               "data.train");
+}
+
+TEST(CheckConfig, RefusesLoraKeysInAFullFineTuning) {
+  EXPECT_NO_THROW(check("train.method = \"full\"\n"));
+  EXPECT_NO_THROW(check("train.method = \"full\"\nlora.dropout = 0\n")) << "asks for nothing";
+  expect_error([] { check("train.method = \"full\"\nlora.rank = 4\nlora.alpha = 8\n"); },
+               "run.toml:5:13: lora.rank has no effect, because train.method is \"full\"; remove",
+               "run.toml:6:14: lora.alpha has no effect");
+  expect_error([] { check("lora.rank = 4\n", {"train.method=full"}); },
+               "run.toml:4:13: lora.rank has no effect");
+}
+
+TEST(CheckConfig, RefusesTwoKindsOfWarmUp) {
+  EXPECT_NO_THROW(check("schedule.warmup_steps = 5\n")) << "the ratio's default gives way";
+  EXPECT_NO_THROW(check("schedule.warmup_steps = 5\nschedule.warmup_ratio = 0\n"));
+  expect_error([] { check("schedule.warmup_steps = 5\nschedule.warmup_ratio = 0.1\n"); },
+               "run.toml:5:25: schedule.warmup_ratio has no effect, because schedule.warmup_steps is set");
+}
+
+TEST(CheckConfig, RefusesValidationKeysWithoutValidationData) {
+  expect_error([] { check("train.validate_every = 10\n"); }, "run.toml:4:24: train.validate_every",
+               "data.validation is not set");
+  expect_error([] { check("", {"checkpoint.best=true"}); },
+               "--set checkpoint.best=true: checkpoint.best has no effect");
+  EXPECT_NO_THROW(check("train.validate_every = 10\ndata.validation = \"v.h5\"\ncheckpoint.best = true\n"));
+}
+
+TEST(CheckConfig, RefusesARunOfNoLength) {
+  EXPECT_NO_THROW(check("train.epochs = 0\ntrain.max_steps = 5\n"));
+  expect_error([] { check("train.epochs = 0\n"); },
+               "run.toml:4:16: train.epochs and train.max_steps are both 0");
+}
+
+TEST(CheckConfig, RefusesAWarmUpBeyondTheEnd) {
+  EXPECT_NO_THROW(check("train.max_steps = 5\nschedule.warmup_steps = 5\n"));
+  expect_error([] { check("train.max_steps = 5\nschedule.warmup_steps = 6\n"); },
+               "run.toml:5:25: schedule.warmup_steps is 6", "ends the run after 5", "lower");
+}
+
+TEST(CheckConfig, RefusesAllLinearBesideSingleLayers) {
+  expect_error([] { check("lora.targets = [\"q_proj\", \"all-linear\"]\n"); }, "run.toml:4:16: lora.targets",
+               "keep one");
+}
+
+TEST(CheckConfig, RefusesAFinalDecayThatNeverComes) {
+  expect_error([] { check("schedule.kind = \"constant\"\nschedule.min_lr_ratio = 0.1\n"); },
+               "run.toml:5:25: schedule.min_lr_ratio has no effect, because schedule.kind is \"constant\"");
+}
+
+TEST(CheckConfig, RefusesClashingFolders) {
+  expect_error([] { check("", {"run.dir=./m/"}); },
+               "--set run.dir=./m/: run.dir is the folder of model.path");
+  expect_error([] { check("model.adapter = \"r/adapter\"\n"); }, "run.toml:4:17: model.adapter",
+               "another run.dir");
+  expect_error([] { check("data.validation = [\"v.h5\", \"./t.h5\"]\n"); }, "run.toml:4:19: data.validation",
+               "trained on", "ranktune prep");
+}
+
+TEST(CheckConfig, NamesAllProblemsAtOnce) {
+  expect_error([] { check("train.epochs = 0\ntrain.method = \"full\"\nlora.rank = 4\n", {"run.dir=m"}); },
+               "both 0", "lora.rank has no effect", "folder of model.path");
+}
+
+}  // namespace
+}  // namespace ranktune
