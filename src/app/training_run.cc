@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "app/run_folder.h"
 #include "base/log.h"
@@ -20,6 +22,7 @@
 #include "model/lora.h"
 #include "text/chat_template.h"
 #include "text/stop_tokens.h"
+#include "train/share_model_files.h"
 #include "train/stop_signal.h"
 #include "train/trainer.h"
 
@@ -99,6 +102,7 @@ class TrainingRun {
   bool root() const { return session_.rank() == 0; }
   void read_data_facts();
   void share_data_facts();
+  void open_model();
   void load_model_and_adapter();
   void make_optimizer();
   std::int64_t resume(const TrainingRunOptions& options);
@@ -120,6 +124,7 @@ class TrainingRun {
   StopSignal stop_signal_;
   torch::Device device_ = torch::kCPU;
   std::unique_ptr<Communicator> data_plane_;
+  std::optional<ModelFiles> model_files_;
   std::unique_ptr<ShardReader> reader_;  // rank 0
   std::unique_ptr<StepStream> stream_;   // rank 0
   DataFacts facts_;
@@ -142,7 +147,7 @@ void TrainingRun::read_data_facts() {
   facts_ = {.steps_per_epoch = stream_->steps_per_epoch(),
             .total_steps = total_steps(config_, *stream_),
             .rows = reader_->rows(),
-            .base_fingerprint = weights_fingerprint(model),
+            .base_fingerprint = {},
             .tokenizer_fingerprint = tokenizer->fingerprint(),
             .template_name = chat_template.name(),
             .template_fingerprint = chat_template.fingerprint(),
@@ -156,19 +161,40 @@ void TrainingRun::share_data_facts() {
   std::vector<std::int64_t> numbers{facts_.steps_per_epoch, facts_.total_steps, facts_.rows};
   broadcast_vector(*control_, numbers, 0);
   facts_.steps_per_epoch = numbers[0], facts_.total_steps = numbers[1], facts_.rows = numbers[2];
-  for (std::string* text : {&facts_.base_fingerprint, &facts_.tokenizer_fingerprint, &facts_.template_name,
+  for (std::string* text : {&facts_.tokenizer_fingerprint, &facts_.template_name,
                             &facts_.template_fingerprint, &facts_.data_hash})
     broadcast_bytes(*control_, *text, 0);
+}
+
+/// The model's files on every rank, and what they are recognised by.
+void TrainingRun::open_model() {
+  const auto node = make_node_communicator(session_, comm_, watchdog_.activity());
+  const auto node_heads = make_node_heads_communicator(session_, comm_, watchdog_.activity());
+  try {
+    model_files_ = share_model_files(config_.model.path, model_read_of(config_.model.read),
+                                     {.world = *control_,
+                                      .node = *node,
+                                      .node_heads = node_heads.get(),
+                                      .activity = watchdog_.activity()});
+  } catch (const Error& error) {
+    throw AgreedError(error.what(), error.kind());
+  }
+  agreed(*control_, [this] {
+    if (root())
+      facts_.base_fingerprint = weights_fingerprint(*model_files_->weights, [this] { watchdog_.progress(); });
+  });
+  broadcast_bytes(*control_, facts_.base_fingerprint, 0);
 }
 
 void TrainingRun::load_model_and_adapter() {
   watchdog_.enter(Phase::kLoadModel, 0);
   agreed(*control_, [this] {
-    require(config_.model.read == "all",
-            "model.read is \"{}\", but only \"all\" is supported: every rank maps the files",
-            config_.model.read);
-    decoder_ = load_model(
-        {.folder = config_.model.path, .dtype = compute_dtype(config_.model.dtype), .device = device_});
+    decoder_ = load_model({.folder = config_.model.path,
+                           .dtype = compute_dtype(config_.model.dtype),
+                           .device = device_,
+                           .files = std::exchange(model_files_, std::nullopt),
+                           .check = {.part = session_.local_rank(), .parts = session_.local_size()},
+                           .progress = [this] { watchdog_.progress(); }});
     if (config_.train.method == "full") {
       require(config_.model.adapter.empty(),
               "model.adapter is \"{}\", but train.method = \"full\" trains no adapter",
@@ -378,6 +404,7 @@ int TrainingRun::run(const TrainingRunOptions& options) {
                                        {.device = choice, .activity = watchdog_.activity()});
   watchdog_.enter(Phase::kLoadModel, 0);
   share_data_facts();
+  open_model();
   load_model_and_adapter();
   make_optimizer();
   const std::int64_t first_step = resume(options);

@@ -23,8 +23,11 @@ class Descriptor {
   }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { ::close(value_); }
+  ~Descriptor() {
+    if (value_ >= 0) ::close(value_);
+  }
   int get() const noexcept { return value_; }
+  int release() noexcept { return std::exchange(value_, -1); }
 
  private:
   int value_;
@@ -76,6 +79,29 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+PieceReader::PieceReader(const Path& path) : path_(path) {
+  Descriptor file(path, O_RDONLY);
+  size_ = regular_file_size(file, path);
+  descriptor_ = file.release();
+}
+
+PieceReader::~PieceReader() { ::close(descriptor_); }
+
+void PieceReader::read(std::uint64_t offset, std::span<std::byte> piece) const {
+  // Advice only: where it is not taken, reading is as slow as before.
+  static_cast<void>(::posix_fadvise(descriptor_, static_cast<off_t>(offset + piece.size()),
+                                    static_cast<off_t>(piece.size()), POSIX_FADV_WILLNEED));
+  for (std::size_t done = 0; done < piece.size();) {
+    const ssize_t got =
+        ::pread(descriptor_, piece.data() + done, piece.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("cannot read {} at byte {}{}", path_.string(), offset + done, errno_text());
+    require(got > 0, "{} ends at byte {}, but {} were there when it was opened; was it changed meanwhile?",
+            path_.string(), offset + done, size_);
+    done += static_cast<std::size_t>(got);
+  }
 }
 
 AtomicFile::AtomicFile(const Path& path) : path_(path), temporary_(path) {

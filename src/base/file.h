@@ -31,6 +31,25 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+/// A file that is read piece by piece into the caller's memory.
+class PieceReader {
+ public:
+  explicit PieceReader(const Path& path);
+  PieceReader(const PieceReader&) = delete;
+  PieceReader& operator=(const PieceReader&) = delete;
+  ~PieceReader();
+
+  std::uint64_t size() const noexcept { return size_; }
+  /// Fills `piece` with the bytes from `offset` on, and lets the system fetch the following ones meanwhile;
+  /// throws when the file ends before.
+  void read(std::uint64_t offset, std::span<std::byte> piece) const;
+
+ private:
+  Path path_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
 /// A file that appears under its name only when whole: written beside it, fsynced, then renamed by commit().
 /// Without commit() the temporary file is removed and an older file of that name stays as it was.
 class AtomicFile {

@@ -10,6 +10,9 @@ struct CommOptions {
   double heartbeat = 1;
   /// Allows several ranks to use one GPU; they then exchange data through host memory, since NCCL refuses it.
   bool share_gpu = false;
+  /// Ranks of a machine that count as one node when weights are shared; 0: all of them. Tests make it small,
+  /// to have several nodes on one machine.
+  int ranks_per_node = 0;
 };
 
 inline constexpr double kMinCommTimeout = 1;

@@ -46,8 +46,18 @@ std::unique_ptr<Communicator> make_background_communicator(const MpiSession& ses
 
 std::unique_ptr<Communicator> make_node_communicator(const MpiSession& session, const CommOptions& options,
                                                      Activity* activity) {
-  return make_mpi_communicator(
-      session, {.group = RankGroup::kNode, .timeout = options.timeout * kBackstop, .activity = activity});
+  return make_mpi_communicator(session, {.group = RankGroup::kNode,
+                                         .ranks_per_node = options.ranks_per_node,
+                                         .timeout = options.timeout * kBackstop,
+                                         .activity = activity});
+}
+
+std::unique_ptr<Communicator> make_node_heads_communicator(const MpiSession& session,
+                                                           const CommOptions& options, Activity* activity) {
+  return make_mpi_communicator(session, {.group = RankGroup::kNodeHeads,
+                                         .ranks_per_node = options.ranks_per_node,
+                                         .timeout = options.timeout * kBackstop,
+                                         .activity = activity});
 }
 
 DeviceChoice choose_device(const MpiSession& session, Communicator& control, const CommOptions& options,

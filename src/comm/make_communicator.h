@@ -23,6 +23,10 @@ std::unique_ptr<Communicator> make_background_communicator(const MpiSession& ses
 std::unique_ptr<Communicator> make_node_communicator(const MpiSession& session, const CommOptions& options,
                                                      Activity* activity);
 
+/// The same between the first ranks of all machines; null on the others. Collective over the world.
+std::unique_ptr<Communicator> make_node_heads_communicator(const MpiSession& session,
+                                                           const CommOptions& options, Activity* activity);
+
 /// Where a rank's tensors live.
 struct DeviceChoice {
   DeviceKind kind = DeviceKind::kCpu;

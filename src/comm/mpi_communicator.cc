@@ -286,19 +286,37 @@ std::unique_ptr<Communicator> MpiCommunicator::duplicate() {
   return std::make_unique<MpiCommunicator>(copy, rank(), size(), shared_);
 }
 
+/// MPI_COMM_NULL on ranks outside the group.
+MPI_Comm make_group(const MpiSession& session, const MpiCommunicatorOptions& options) {
+  MPI_Comm group = MPI_COMM_NULL;
+  if (options.group == RankGroup::kWorld) {
+    mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &group), "MPI_Comm_dup");
+    return group;
+  }
+  const int part = options.ranks_per_node > 0 ? options.ranks_per_node : session.local_size();
+  const int node = session.local_rank() / part, place = session.local_rank() % part;
+  if (options.group == RankGroup::kNodeHeads) {
+    mpi_check(MPI_Comm_split(MPI_COMM_WORLD, place == 0 ? 0 : MPI_UNDEFINED, session.rank(), &group),
+              "MPI_Comm_split");
+    return group;
+  }
+  MPI_Comm machine = MPI_COMM_NULL;
+  mpi_check(
+      MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, session.rank(), MPI_INFO_NULL, &machine),
+      "MPI_Comm_split_type");
+  mpi_check(MPI_Comm_split(machine, node, session.rank(), &group), "MPI_Comm_split");
+  mpi_check(MPI_Comm_free(&machine), "MPI_Comm_free");
+  return group;
+}
+
 }  // namespace
 
 std::unique_ptr<Communicator> make_mpi_communicator(const MpiSession& session,
                                                     const MpiCommunicatorOptions& options) {
   require(options.max_count >= 1 && options.max_count < std::int64_t{1} << 31,
           "the longest MPI call must move 1 to 2^31 - 1 elements, not {}", options.max_count);
-  MPI_Comm comm = MPI_COMM_NULL;
-  if (options.group == RankGroup::kWorld) {
-    mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
-  } else {
-    mpi_check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, session.rank(), MPI_INFO_NULL, &comm),
-              "MPI_Comm_split_type");
-  }
+  const MPI_Comm comm = make_group(session, options);
+  if (comm == MPI_COMM_NULL) return nullptr;
   mpi_check(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   int rank = 0, size = 1;
   mpi_check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");

@@ -5,6 +5,7 @@
 #include <initializer_list>
 
 #include "base/error.h"
+#include "model/model_files.h"
 
 namespace ranktune {
 namespace {
@@ -153,12 +154,7 @@ Architecture parse_architecture(const Json& config, const std::string& where) {
 }
 
 Architecture read_architecture(const Path& model_folder) {
-  const Path file = model_folder / "config.json";
-  require(std::filesystem::is_directory(model_folder),
-          "model folder {} does not exist; give a Hugging Face model folder (config.json, *.safetensors, "
-          "tokenizer)",
-          model_folder.string());
-  return parse_architecture(read_json_file(file), file.string());
+  return parse_architecture(read_model_config(model_folder), (model_folder / "config.json").string());
 }
 
 }  // namespace ranktune

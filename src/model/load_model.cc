@@ -1,7 +1,6 @@
 #include "model/load_model.h"
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "model/hf_config.h"
 #include "model/weight_source.h"
 
@@ -14,17 +13,13 @@ torch::ScalarType compute_dtype(const std::string& name) {
 }
 
 std::unique_ptr<Decoder> load_model(const LoadModelOptions& options) {
-  const Architecture arch = read_architecture(options.folder);
-  const auto files = std::make_shared<const WeightFiles>(list_weights(options.folder), options.source);
-  WeightSource weights(files, options.dtype, options.device);
+  const ModelFiles files = options.files ? *options.files : open_model_files(options.folder);
+  const Architecture arch = parse_architecture(files.config, files.config_path());
+  WeightSource weights(files.weights, {.dtype = options.dtype,
+                                       .device = options.device,
+                                       .check = options.check,
+                                       .progress = options.progress});
   return std::make_unique<Decoder>(arch, weights);
-}
-
-std::string weights_fingerprint(const Path& folder) {
-  Hasher hasher;
-  for (const std::string& name : list_weights(folder).files)
-    hasher.add(name).add(MappedFile(folder / name).bytes());
-  return hasher.hex();
 }
 
 }  // namespace ranktune

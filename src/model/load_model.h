@@ -1,11 +1,13 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/file.h"
 #include "model/decoder.h"
-#include "storage/weight_files.h"
+#include "model/model_files.h"
 
 namespace ranktune {
 
@@ -16,13 +18,12 @@ struct LoadModelOptions {
   Path folder;
   torch::ScalarType dtype = torch::kBFloat16;
   torch::Device device = torch::kCPU;
-  ByteSource source = map_file;  ///< where this rank gets the weight files' bytes from
+  std::optional<ModelFiles> files{};  ///< where they are at hand already; else those of `folder` are mapped
+  WeightCheck check{};
+  std::function<void()> progress{};  ///< called after each weight; may be empty
 };
 
 /// A Hugging Face model folder (config.json, safetensors) as a Decoder with frozen weights.
 std::unique_ptr<Decoder> load_model(const LoadModelOptions& options);
-
-/// Hash of all weight files' bytes: what an adapter's base is recognised by.
-std::string weights_fingerprint(const Path& folder);
 
 }  // namespace ranktune

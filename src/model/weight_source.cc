@@ -1,8 +1,9 @@
 #include "model/weight_source.h"
 
-#include <cmath>
+#include <algorithm>
 
 #include "base/error.h"
+#include "storage/all_finite.h"
 #include "tensor/dtype.h"
 #include "tensor/from_storage.h"
 
@@ -16,12 +17,23 @@ ParameterPtr WeightSource::take(const std::string& name, const std::vector<std::
   require(stored == torch::kFloat32 || stored == torch::kBFloat16 || stored == torch::kFloat16,
           "{}: weight {} is stored as {}; only F32, F16 and BF16 weights are supported",
           files_->list().folder.string(), name, dtype_name(info.dtype));
-  const torch::Tensor value = tensor_over(info, files_);
-  // A sum is infinite or NaN when any element is; halves are widened for it chunk by chunk inside LibTorch.
-  require(std::isfinite(value.sum(torch::kFloat32).item<float>()), "{}: weight {} holds NaN or infinity",
-          files_->list().folder.string(), name);
+  check_values(info);
   taken_.insert(name);
-  return std::make_shared<Parameter>(name, value.to(device_, dtype_));
+  auto parameter =
+      std::make_shared<Parameter>(name, tensor_over(info, files_).to(target_.device, target_.dtype));
+  if (target_.progress) target_.progress();
+  return parameter;
+}
+
+void WeightSource::check_values(const TensorInfo& info) const {
+  const auto parts = static_cast<std::uint64_t>(target_.check.parts);
+  const std::uint64_t elements = static_cast<std::uint64_t>(info.elements()),
+                      share = (elements + parts - 1) / parts, width = dtype_size(info.dtype),
+                      first = std::min(elements, share * static_cast<std::uint64_t>(target_.check.part)),
+                      count = std::min(share, elements - first);
+  const auto bad = first_not_finite(info.data.subspan(first * width, count * width), info.dtype);
+  require(!bad.has_value(), "{}: weight {} holds NaN or infinity (element {} of {}); the file is damaged",
+          files_->list().folder.string(), info.name, first + bad.value_or(0), elements);
 }
 
 void WeightSource::require_all_taken(const std::set<std::string>& ignorable) const {

@@ -45,6 +45,8 @@ class SafetensorsFile {
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::string& where() const { return where_; }
+  /// The whole file, header included.
+  std::span<const std::byte> bytes() const { return file_.bytes; }
 
  private:
   void parse();

@@ -26,8 +26,9 @@ TEST(ShippedConfigs, AllLoad) {
     EXPECT_TRUE(folders.insert(config.run.dir).second)
         << entry.path() << " shares its run.dir with another file";
   }
-  for (const char* name : {"quickstart", "qwen_7b_chat_as_reported", "qwen_7b_chat_advised",
-                           "qwen1.5_7b_chat_as_reported", "qwen1.5_7b_chat_advised"})
+  for (const char* name :
+       {"quickstart", "qwen_7b_chat_as_reported", "qwen_7b_chat_advised", "qwen1.5_7b_chat_as_reported",
+        "qwen1.5_7b_chat_advised", "qwen2.5_7b_instruct", "qwen3_8b", "smollm2_135m_instruct"})
     EXPECT_TRUE(names.contains(name)) << name;
 }
 
@@ -51,7 +52,8 @@ TEST(ShippedConfigs, AsReportedIsWhatTheReportSays) {
 }
 
 TEST(ShippedConfigs, AdvisedValidatesAndStopsInTime) {
-  for (const char* name : {"qwen_7b_chat_advised", "qwen1.5_7b_chat_advised"}) {
+  for (const char* name : {"qwen_7b_chat_advised", "qwen1.5_7b_chat_advised", "qwen2.5_7b_instruct",
+                           "qwen3_8b", "smollm2_135m_instruct"}) {
     const RunConfig c = shipped(name);
     EXPECT_FALSE(c.data.validation.empty());
     EXPECT_LE(c.optimizer.lr, 1e-4);
@@ -66,7 +68,8 @@ TEST(ShippedConfigs, AdvisedValidatesAndStopsInTime) {
 TEST(ShippedConfigs, TargetsAreThoseOfTheArchitecture) {
   for (const char* name : {"qwen_7b_chat_as_reported", "qwen_7b_chat_advised"})
     EXPECT_THAT(shipped(name).lora.targets, ElementsAre("c_attn", "c_proj", "w1", "w2"));
-  for (const char* name : {"qwen1.5_7b_chat_as_reported", "qwen1.5_7b_chat_advised"})
+  for (const char* name : {"qwen1.5_7b_chat_as_reported", "qwen1.5_7b_chat_advised", "qwen2.5_7b_instruct",
+                           "qwen3_8b", "smollm2_135m_instruct"})
     EXPECT_THAT(shipped(name).lora.targets,
                 ElementsAre("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "gate_proj", "down_proj"));
 }
