@@ -131,6 +131,7 @@ torch::Tensor Decoder::hidden_states(const PackedTokens& tokens, const ForwardMo
   const torch::Tensor sine = rope_.sine.index_select(0, tokens.positions);
   torch::Tensor x = torch::embedding(embedding_->value, tokens.ids);
   for (DecoderLayer& layer : layers_) {
+    if (mode.layer_inputs != nullptr) mode.layer_inputs->push_back(x);
     // By value: the backward pass may run this again after this function has returned.
     const auto forward = [this, &layer, cosine, sine, mode,
                           lengths = tokens.lengths](const torch::Tensor& input) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "model/parameter.h"
 
@@ -25,7 +26,8 @@ struct ForwardMode {
   bool training = false;
   bool use_adapter = true;
   bool recompute = false;  ///< keep only each layer's input and compute the rest again in the backward pass
-  std::uint64_t dropout_seed = 0;  ///< of (seed, step, slot)
+  std::uint64_t dropout_seed = 0;                      ///< of (seed, step, slot)
+  std::vector<torch::Tensor>* layer_inputs = nullptr;  ///< where given, gets what enters each layer [T,C]
 };
 
 /// y = x W^T + b, plus the adapter's update where there is one. x [T, in] -> [T, out].

@@ -55,6 +55,16 @@ expect_refusal 1 "holds checkpoints" train 1 first --resume none
 expect_refusal 1 "exists already" "$ranktune" export --adapter "$work/first/adapter" --output "$work/first"
 expect_refusal 1 "not a PEFT adapter" "$ranktune" export --adapter "$model" --output "$work/x"
 
+# recorded numbers
+expect_refusal 2 "DIR" "$ranktune" verify
+expect_refusal 1 "nothing to verify" "$ranktune" verify "$model"
+expect_refusal 1 "does not exist" ranks 2 "$ranktune" verify "$work/nowhere"
+[[ $(grep -c "error:" "$work/refusal.log") == 1 ]] || { cat "$work/refusal.log"; fail "the message came more than once"; }
+cp -r "$project/tests/data/golden/qwen2_gqa_tied" "$work/golden"
+rm -r "$work/golden/adapters/lora"
+expect_refusal 1 "golden/lora" ranks 2 "$ranktune" verify "$work/golden" --failures
+expect_refusal 1 " 1 failed" ranks 2 "$ranktune" verify "$work/golden"
+
 # more ranks than slots works, and says so
 train 4 many --set batch.sequences_per_step=2 --set train.max_steps=2 2>"$work/many.log" || fail "more ranks than slots"
 grep -q "some will have nothing to do" "$work/many.log" || fail "no warning for idle ranks"

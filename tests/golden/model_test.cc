@@ -1,108 +1,56 @@
-// Logits, losses, gradients and greedy decoding against transformers and PEFT. The tolerances are those a
-// correct fp32 computation meets with a wide margin (its own distance to fp64 is about 3e-6 of the largest
-// entry).
+// Logits, losses, hidden states, gradients, greedy decoding and merging against transformers and PEFT, by the
+// checks of `ranktune verify`.
 
-#include <gtest/gtest.h>
-
-#include "eval/generate.h"
-#include "golden/golden_case.h"
-#include "model/lora.h"
-#include "train/slot_loss.h"
+#include "golden/expect_figures.h"
+#include "verify/check_forward.h"
 
 namespace ranktune {
 namespace {
 
-constexpr double kLogitTolerance = 2e-5;
-constexpr double kLossTolerance = 1e-6;
-constexpr double kGradientTolerance = 1e-4;
+class GoldenModelTest : public testing::TestWithParam<std::string> {};
 
-struct VariantCase {
-  std::string model, variant;
-};
-std::string case_name(const testing::TestParamInfo<VariantCase>& info) {
-  return info.param.model + "_" + (info.param.variant.empty() ? "bare" : info.param.variant);
+TEST_P(GoldenModelTest, TheBareModelComputesTheReferencesNumbers) {
+  GoldenModel golden(golden_folder(GetParam()));
+  Findings findings;
+  check_bare_model(golden, torch::kCPU, findings);
+  expect_figures_pass(findings);
+  EXPECT_EQ(figures_named(findings, "loss"), 2);
+  EXPECT_EQ(figures_named(findings, "hidden_states"), 1);
+  EXPECT_EQ(figures_named(findings, "cached, tokens"), 3);
+  EXPECT_EQ(figures_named(findings, "whole forward, tokens"), 3);
 }
 
-class GoldenModel : public testing::TestWithParam<VariantCase> {
- protected:
-  GoldenModel() : golden_(GetParam().model), decoder_(golden_.decoder(GetParam().variant)) {}
-  Slot main_slot() const {
-    return slot_of(golden_.tensor("main.input_ids"), golden_.tensor("main.attention_mask"),
-                   golden_.tensor("main.labels"));
-  }
-  std::string prefix() const { return GetParam().variant.empty() ? "main" : GetParam().variant; }
+INSTANTIATE_TEST_SUITE_P(Families, GoldenModelTest,
+                         testing::Values("llama_rope3", "llama_smol_tied", "qwen1", "qwen2_gqa_tied",
+                                         "qwen2_mha", "qwen3_gqa_bf16"),
+                         test_name);
 
-  GoldenCase golden_;
-  std::unique_ptr<Decoder> decoder_;
-};
+class GoldenVariantTest : public testing::TestWithParam<std::string> {};
 
-TEST_P(GoldenModel, PackedLogitsEqualThePaddedBatchs) {
-  const torch::NoGradGuard no_grad;
-  const Slot slot = main_slot();
-  const torch::Tensor hidden =
-      decoder_->hidden_states(pack_tokens(slot.tokens, slot.boundaries, torch::kCPU), ForwardMode{});
-  const torch::Tensor logits = decoder_->logits(decoder_->final_norm(hidden));
-  const torch::Tensor mask = golden_.tensor("main.attention_mask").to(torch::kBool);
-  EXPECT_LT(relative_error(logits, golden_.tensor(prefix() + ".logits").index({mask})), kLogitTolerance);
-}
-
-TEST_P(GoldenModel, LossIsTheReferences) {
-  const Slot slot = main_slot();
-  const double loss = slot_loss(*decoder_, slot) / static_cast<double>(slot.supervised_tokens());
-  const double reference = golden_.number(prefix() + ".loss");
-  EXPECT_NEAR(loss, reference, reference * kLossTolerance);
-}
-
-TEST_P(GoldenModel, AdapterGradientsAreTheReferencesWithAndWithoutRecomputation) {
-  if (GetParam().variant.empty()) {
-    EXPECT_TRUE(lora_parameters(*decoder_).empty());
-    return;
-  }
-  const Slot slot = main_slot();
-  const ParameterList parameters = lora_parameters(*decoder_);
-  ASSERT_FALSE(parameters.empty());
-  std::vector<torch::Tensor> leaves;
-  for (const ParameterPtr& parameter : parameters) {
-    parameter->value = parameter->value.detach().requires_grad_();
-    leaves.push_back(parameter->value);
-  }
-  for (const bool recompute : {false, true}) {
-    const SlotGradients found =
-        slot_gradients(*decoder_, slot, leaves, {.training = true, .recompute = recompute});
-    for (std::size_t i = 0; i < parameters.size(); ++i) {
-      const torch::Tensor mean = found.gradients[i] / static_cast<double>(slot.supervised_tokens());
-      const torch::Tensor reference = golden_.tensor(prefix() + ".grad." + parameters[i]->name);
-      if (reference.abs().max().item<double>() == 0)
-        EXPECT_EQ(mean.abs().max().item<double>(), 0) << parameters[i]->name;
-      else
-        EXPECT_LT(relative_error(mean, reference), kGradientTolerance) << parameters[i]->name;
-    }
+TEST_P(GoldenVariantTest, LogitsLossAndGradientsAreTheReferences) {
+  const std::string& name = GetParam();
+  const std::size_t slash = name.find('/');
+  GoldenModel golden(golden_folder(name.substr(0, slash)));
+  Findings findings;
+  check_variant(golden, name.substr(slash + 1), torch::kCPU, findings);
+  expect_figures_pass(findings);
+  EXPECT_EQ(figures_named(findings, "gradients"), 2);
+  if (!name.ends_with("full")) {
+    EXPECT_EQ(figures_named(findings, "loss"), 1);
+    EXPECT_GE(figures_named(findings, "logits"), 1);
   }
 }
 
-TEST_P(GoldenModel, GreedyDecodingWithACacheGivesTheReferencesTokens) {
-  if (!GetParam().variant.empty()) return;  // recorded for the bare models
-  for (std::size_t i = 0; i < golden_.meta()["gen"].size(); ++i) {
-    const std::string name = "gen." + std::to_string(i);
-    const torch::Tensor prompt = golden_.tensor(name + ".prompt").to(torch::kInt32);
-    const torch::Tensor expected = golden_.tensor(name + ".output").to(torch::kInt32);
-    const Generation found =
-        generate(*decoder_, {prompt.const_data_ptr<std::int32_t>(), static_cast<std::size_t>(prompt.numel())},
-                 {.max_new_tokens = expected.numel(), .stop = {}, .sampling = {}});
-    EXPECT_TRUE(torch::equal(torch::tensor(found.ids, torch::kInt32), expected)) << name;
-  }
-}
+INSTANTIATE_TEST_SUITE_P(Adapters, GoldenVariantTest, testing::ValuesIn(golden_variants()), test_name);
+INSTANTIATE_TEST_SUITE_P(AllWeights, GoldenVariantTest,
+                         testing::Values("qwen2_gqa_tied/full", "qwen2_mha/full"), test_name);
 
-INSTANTIATE_TEST_SUITE_P(
-    Families, GoldenModel,
-    testing::Values(VariantCase{"llama_rope3", ""}, VariantCase{"llama_rope3", "lora"},
-                    VariantCase{"llama_smol_tied", ""}, VariantCase{"llama_smol_tied", "lora"},
-                    VariantCase{"qwen1", ""}, VariantCase{"qwen1", "lora"}, VariantCase{"qwen1", "rank1"},
-                    VariantCase{"qwen2_gqa_tied", ""}, VariantCase{"qwen2_gqa_tied", "lora"},
-                    VariantCase{"qwen2_mha", ""}, VariantCase{"qwen2_mha", "lora"},
-                    VariantCase{"qwen2_mha", "rslora"}, VariantCase{"qwen2_mha", "zero_b"},
-                    VariantCase{"qwen3_gqa_bf16", ""}, VariantCase{"qwen3_gqa_bf16", "lora"}),
-    case_name);
+TEST(GoldenMerge, TheMergedModelOfPeftIsCompared) {
+  GoldenModel golden(golden_folder("qwen2_mha"));
+  Findings findings;
+  check_variant(golden, "lora", torch::kCPU, findings);
+  EXPECT_EQ(figures_named(findings, "merge"), 3);
+}
 
 }  // namespace
 }  // namespace ranktune

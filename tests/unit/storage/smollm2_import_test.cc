@@ -6,10 +6,10 @@
 #include <filesystem>
 
 #include "base/json.h"
+#include "base/sha256.h"
 #include "byte_files.h"
 #include "storage/import_gguf.h"
 #include "storage/weight_files.h"
-#include "support/sha256.h"
 #include "support/temp_dir.h"
 #include "support/zst_file.h"
 

@@ -1,17 +1,12 @@
-#pragma once
+#include "base/sha256.h"
 
 #include <array>
 #include <bit>
-#include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string>
-#include <string_view>
 
 namespace ranktune {
 
-/// SHA-256 (FIPS 180-4) as lower-case hex, for comparing with hashes that other software made.
-inline std::string sha256_hex(std::span<const std::byte> bytes) {
+std::string sha256_hex(std::span<const std::byte> bytes) {
   static constexpr std::array<std::uint32_t, 64> kRound{
       0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
       0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -60,10 +55,6 @@ inline std::string sha256_hex(std::span<const std::byte> bytes) {
   for (const std::uint32_t word : state)
     for (int shift = 28; shift >= 0; shift -= 4) hex += "0123456789abcdef"[word >> shift & 0xFu];
   return hex;
-}
-
-inline std::string sha256_hex(std::string_view text) {
-  return sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
 }
 
 }  // namespace ranktune

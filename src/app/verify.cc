@@ -1,0 +1,130 @@
+#include "verify/verify.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "app/commands.h"
+#include "app/training_run.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "comm/collectives.h"
+#include "comm/make_communicator.h"
+#include "comm/mpi_session.h"
+
+namespace ranktune {
+namespace {
+
+struct VerifyArguments {
+  std::vector<std::string> folders;
+  std::string tokenizers, models = "models", device = "auto";
+  bool failures_only = false;
+};
+
+/// What all ranks find wrong together is said once.
+void agreed(Communicator& control, const std::function<void()>& action) {
+  try {
+    together(control, action);
+  } catch (const Error& error) {
+    throw AgreedError(error.what(), error.kind());
+  }
+}
+
+/// The cores of a machine shared by its ranks, unless the launcher has said how many threads each has.
+void share_cores(const MpiSession& session) {
+  if (std::getenv("OMP_NUM_THREADS") != nullptr) return;
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  at::set_num_threads(std::max(1, cores / session.local_size()));
+}
+
+int summarise(const Records& records, const Findings& findings, double seconds) {
+  const std::size_t all = findings.figures().size(), failed = findings.failed();
+  fmt::print("{} figures of {} models, {} GGUF models and {} text files: {} passed, {} failed ({:.0f} s)\n",
+             all, records.models.size(), records.ggufs.size(), records.texts.size(), all - failed, failed,
+             seconds);
+  return failed == 0 && all > 0 ? kExitDone : kExitError;
+}
+
+int verify_in_job(const VerifyArguments& arguments, const MpiSession& session) {
+  const auto begin = std::chrono::steady_clock::now();
+  const bool root = session.rank() == 0;
+  share_cores(session);
+  const CommOptions options;
+  const auto control = make_control_communicator(session, options, nullptr);
+  Records records;
+  agreed(*control, [&] {
+    records = find_records({arguments.folders.begin(), arguments.folders.end()});
+    require(records.count() > 0,
+            "nothing to verify in {}: no golden.safetensors, tensors.json or *.jsonl in it or below",
+            arguments.folders.front());
+  });
+  const DeviceChoice device = choose_device(session, *control, options, arguments.device);
+  const auto data = make_data_communicator(session, *control, options,
+                                           {.device = device, .producer = nullptr, .activity = nullptr});
+  const TrajectoryRanks ranks{*control, *data,
+                              device.kind == DeviceKind::kCuda
+                                  ? torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(device.gpu))
+                                  : torch::Device(torch::kCPU)};
+  Findings findings([&](const Figure& figure) {
+    if (root && (!arguments.failures_only || !figure.passed())) {
+      fmt::print("{}\n", figure_line(figure));
+      std::fflush(stdout);
+    }
+  });
+  verify_records(records, {arguments.tokenizers, arguments.models}, ranks, findings);
+  int code = kExitDone;
+  if (root)
+    code = summarise(records, findings,
+                     std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  return broadcast_value(*control, code, 0);
+}
+
+/// An error of one rank alone ends the job, because the others wait for it.
+int run_verify(const VerifyArguments& arguments) {
+  MpiSession session;
+  set_log_rank(session.rank(), session.size());
+  try {
+    return verify_in_job(arguments, session);
+  } catch (const AgreedError& error) {
+    if (session.rank() == 0) log_error("{}", error.what());
+    return exit_code(error.kind());
+  } catch (const std::exception& error) {
+    log_error("{}", error.what());
+    if (session.size() > 1) MpiSession::end_job(kExitError);
+    return kExitError;
+  }
+}
+
+}  // namespace
+
+Command add_verify(CLI::App& program) {
+  auto arguments = std::make_shared<VerifyArguments>();
+  CLI::App* app =
+      program.add_subcommand("verify", "Check this build against recorded numbers of the reference software");
+  app->add_option("DIR", arguments->folders,
+                  "Folders with recorded models, texts and conversations, in them or anywhere below")
+      ->required();
+  app->add_option("--tokenizers", arguments->tokenizers,
+                  "Folder with NAME/tokenizer.json (or qwen.tiktoken) for tokenizers/NAME.jsonl and "
+                  "chat/NAME.jsonl; default: a folder called tokenizers beside");
+  app->add_option("--models", arguments->models, "Folder with the GGUF files that tensors.json names")
+      ->capture_default_str();
+  app->add_option("--device", arguments->device, "Where models are computed")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+  app->add_flag("--failures", arguments->failures_only, "Print the figures that fail and the summary only");
+  app->footer(
+      "A line per figure: case, what, largest error, tolerance, pass or FAIL. Exit code 1 where one failed.\n"
+      "Examples:\n  ranktune verify tests/data/golden\n  mpirun -n 2 ranktune verify golden --tokenizers "
+      "tokenizers");
+  return {app, [arguments] { return run_verify(*arguments); }};
+}
+
+}  // namespace ranktune
