@@ -111,6 +111,7 @@ class TrainingRun {
   std::vector<torch::Tensor> current_values() const;
   AdapterOrigin adapter_origin(std::int64_t step) const;
   std::vector<CheckpointFile> checkpoint_files(std::int64_t step);
+  void make_saver();
   void write_result();
   void say_what_will_happen(std::int64_t first_step) const;
   StepFeed make_feed(std::int64_t first_step);
@@ -135,6 +136,8 @@ class TrainingRun {
   std::unique_ptr<LrSchedule> schedule_;
   std::unique_ptr<MetricsLog> metrics_;  // rank 0
   std::unique_ptr<LoadedCheckpoint> checkpoint_;
+  Activity saver_network_;
+  std::unique_ptr<BackgroundSaver> saver_;
 };
 
 void TrainingRun::read_data_facts() {
@@ -343,13 +346,21 @@ TrainerParts TrainingRun::trainer_parts() {
           .watchdog = watchdog_,
           .metrics = metrics_.get(),
           .checkpoint_files = [this](std::int64_t step) { return checkpoint_files(step); },
-          .save = {.root = folder_.checkpoints(),
-                   .options = {.every = config_.checkpoint.every,
-                               .keep = config_.checkpoint.keep,
-                               .keep_best = config_.checkpoint.best},
-                   .identity = {trainable_->layout(), facts_.base_fingerprint},
-                   .attempt = 0},
+          .saver = *saver_,
           .trainer_json = {{"config", to_json(config_)}, {"data_hash", facts_.data_hash}}};
+}
+
+void TrainingRun::make_saver() {
+  saver_ = std::make_unique<BackgroundSaver>(BackgroundSaver::Setup{
+      .save = {.root = folder_.checkpoints(),
+               .options = {.every = config_.checkpoint.every,
+                           .keep = config_.checkpoint.keep,
+                           .keep_best = config_.checkpoint.best},
+               .identity = {trainable_->layout(), facts_.base_fingerprint},
+               .attempt = 0},
+      .communicator = make_background_communicator(session_, &saver_network_),
+      .network = &saver_network_,
+      .activity = watchdog_.activity()});
 }
 
 StepFeed TrainingRun::make_feed(std::int64_t first_step) {
@@ -416,6 +427,7 @@ int TrainingRun::run(const TrainingRunOptions& options) {
     remove_stale_temporaries(folder_.checkpoints(), 0);
   });
   if (root()) say_what_will_happen(first_step);
+  make_saver();
   Trainer trainer({.seed = static_cast<std::uint64_t>(config_.run.seed),
                    .total_steps = facts_.total_steps,
                    .validate_every = config_.train.validate_every > 0 ? config_.train.validate_every

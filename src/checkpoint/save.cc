@@ -148,7 +148,13 @@ class Save {
     const Path aside = setup_.root / replaced_name({snapshot_.step, setup_.attempt});
     const bool replaces = std::filesystem::exists(place_);
     if (replaces) rename_folder(place_, aside);
-    rename_folder(temporary_, place_);
+    try {
+      rename_folder(temporary_, place_);
+    } catch (const Error&) {
+      std::error_code ignored;  // the failure that led here is the one to report
+      if (replaces) std::filesystem::rename(aside, place_, ignored);
+      throw;
+    }
     sync_folder(setup_.root);
     if (!replaces) return;
     std::error_code ignored;  // the next save tries again

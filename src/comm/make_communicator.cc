@@ -40,8 +40,8 @@ std::unique_ptr<Communicator> make_control_communicator(const MpiSession& sessio
   return make_mpi_communicator(session, {.timeout = options.timeout * kBackstop, .activity = activity});
 }
 
-std::unique_ptr<Communicator> make_background_communicator(const MpiSession& session) {
-  return make_mpi_communicator(session, {.background = true});
+std::unique_ptr<Communicator> make_background_communicator(const MpiSession& session, Activity* activity) {
+  return make_mpi_communicator(session, {.background = true, .activity = activity});
 }
 
 std::unique_ptr<Communicator> make_node_communicator(const MpiSession& session, const CommOptions& options,

@@ -16,8 +16,10 @@ namespace ranktune {
 std::unique_ptr<Communicator> make_control_communicator(const MpiSession& session, const CommOptions& options,
                                                         Activity* activity);
 
-/// The same for a helper thread: waits sleep, are not marked, and have no time limit of their own.
-std::unique_ptr<Communicator> make_background_communicator(const MpiSession& session);
+/// The same for a helper thread: waits sleep and have no time limit of their own. They are marked in
+/// `activity`, where given: the helper's, not the one that the watchdog judges the rank by.
+std::unique_ptr<Communicator> make_background_communicator(const MpiSession& session,
+                                                           Activity* activity = nullptr);
 
 /// Host-memory messages between the ranks of one machine, for the main thread.
 std::unique_ptr<Communicator> make_node_communicator(const MpiSession& session, const CommOptions& options,

@@ -201,6 +201,8 @@ double Trainer::validate(const ValidationSet& validation, std::int64_t done) {
 
 void Trainer::save(std::int64_t done, std::optional<double> validation_loss) {
   parts_.watchdog.enter(Phase::kCheckpoint, done);
+  const auto begin = Clock::now();
+  note_saved(parts_.saver.finish());  // never a second copy in memory: a slow disk slows the training down
   CheckpointSnapshot snapshot;
   snapshot.step = done;
   snapshot.validation_loss = validation_loss;
@@ -210,19 +212,36 @@ void Trainer::save(std::int64_t done, std::optional<double> validation_loss) {
   snapshot.trainer["tokens_seen"] = tokens_seen_;
   snapshot.trainer["best_validation_loss"] =
       best_validation_loss_ ? OrderedJson(*best_validation_loss_) : OrderedJson(nullptr);
-  const SaveResult result = save_checkpoint(parts_.save, snapshot, parts_.control);
-  last_save_worked_ = result.saved;
-  if (parts_.control.rank() != 0 || !result.saved) return;
+  parts_.saver.start(std::move(snapshot));
+  save_cost_ = {.step = done, .blocking = seconds_since(begin), .interval = seconds_since(interval_begin_)};
+  interval_begin_ = Clock::now();
+}
+
+/// What became of a save, once it is known.
+void Trainer::note_saved(const std::optional<SaveResult>& result) {
+  if (!result) return;
+  last_save_worked_ = result->saved;
+  if (parts_.control.rank() != 0) return;
+  parts_.metrics->write({{"step", save_cost_.step},
+                         {"checkpoint", result->name},
+                         {"checkpoint_saved", result->saved},
+                         {"checkpoint_bytes", result->bytes},
+                         {"checkpoint_write_s", result->seconds},
+                         {"checkpoint_blocking_s", save_cost_.blocking},
+                         {"checkpoint_interval_s", save_cost_.interval}});
+  if (!result->saved) return;
   progress_->finish();
-  log_info("step {}: checkpoint {} ({:.1f} MB, {:.2f} s)", done, result.name,
-           static_cast<double>(result.bytes) / 1e6, result.seconds);
+  log_info("checkpoint {} ({:.1f} MB, {:.2f} s in the background, {:.3f} s of training)", result->name,
+           static_cast<double>(result->bytes) / 1e6, result->seconds, save_cost_.blocking);
 }
 
 TrainEnd Trainer::run(StepFeed& feed, const ValidationSet& validation, std::int64_t first_step) {
   gemm_limit_ = all_reduce_value(parts_.control, measure_gemm_limit(parts_.decoder, 256), ReduceOp::kSum);
   parts_.trainable.bind(parts_.optimizer);
+  interval_begin_ = Clock::now();
   for (std::int64_t step = first_step; step < options_.total_steps; ++step) {
     const bool stop = train_step(feed, step);
+    note_saved(parts_.saver.poll());
     const std::int64_t done = step + 1;
     const bool last = done == options_.total_steps;
     std::optional<double> validation_loss;
@@ -232,10 +251,13 @@ TrainEnd Trainer::run(StepFeed& feed, const ValidationSet& validation, std::int6
       best = !best_validation_loss_ || *validation_loss < *best_validation_loss_;
       if (best) best_validation_loss_ = validation_loss;
     }
-    const std::int64_t every = parts_.save.options.every;
-    if (last || stop || (every > 0 && done % every == 0) || (best && parts_.save.options.keep_best))
+    const CheckpointOptions& checkpoints = parts_.saver.setup().options;
+    if (last || stop || (checkpoints.every > 0 && done % checkpoints.every == 0) ||
+        (best && checkpoints.keep_best))
       save(done, validation_loss);
-    if (!stop || last) continue;
+    if (!stop && !last) continue;
+    note_saved(parts_.saver.finish());
+    if (last) continue;
     require(last_save_worked_, "stopped on request after step {}, but no checkpoint could be written", done);
     return TrainEnd::kInterrupted;
   }

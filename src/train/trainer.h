@@ -1,13 +1,14 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
 
+#include "checkpoint/background_saver.h"
 #include "checkpoint/load.h"
-#include "checkpoint/save.h"
 #include "comm/watchdog.h"
 #include "data/step_batch.h"
 #include "model/decoder.h"
@@ -41,7 +42,7 @@ struct TrainerParts {
   MetricsLog* metrics = nullptr;  ///< rank 0 only
   /// Files of a checkpoint beside the optimizer state, made from the values of the moment (rank 0 only).
   std::function<std::vector<CheckpointFile>(std::int64_t step)> checkpoint_files;
-  SaveSetup save;
+  BackgroundSaver& saver;
   OrderedJson trainer_json;  ///< what every checkpoint records beside the trainer's own position
 };
 
@@ -78,6 +79,7 @@ class Trainer {
   void report(const StepReport& report, double waited_in_all);
   double validate(const ValidationSet& validation, std::int64_t done);
   void save(std::int64_t done, std::optional<double> validation_loss);
+  void note_saved(const std::optional<SaveResult>& result);
 
   TrainerOptions options_;
   TrainerParts parts_;
@@ -89,6 +91,15 @@ class Trainer {
   std::int64_t tokens_seen_ = 0;
   std::optional<double> best_validation_loss_;
   bool last_save_worked_ = true;
+
+  /// Of the checkpoint being saved: how long the training stood still for it, and the time since the one
+  /// before.
+  struct SaveCost {
+    std::int64_t step = 0;
+    double blocking = 0, interval = 0;
+  };
+  SaveCost save_cost_;
+  std::chrono::steady_clock::time_point interval_begin_;
 };
 
 }  // namespace ranktune

@@ -44,12 +44,12 @@ train() { ranks "$1" "$ranktune" train "$work/train.toml" --set "run.dir=$work/$
 same_adapter() { # NAME NAME
   cmp "$work/$1/adapter/adapter_model.safetensors" "$work/$2/adapter/adapter_model.safetensors" || fail "$1 and $2 differ"
 }
-figures() { # NAME: loss, gradient norm and validation loss of every step
+figures() { # NAME: loss, gradient norm and validation loss of every step; checkpoints are written when they are
   python3 -c '
 import json, sys
 for line in open(sys.argv[1]):
     row = json.loads(line)
-    print(row["step"], row.get("loss"), row.get("grad_norm"), row.get("validation_loss"))' "$work/$1/metrics.jsonl"
+    if "checkpoint" not in row: print(row["step"], row.get("loss"), row.get("grad_norm"), row.get("validation_loss"))' "$work/$1/metrics.jsonl"
 }
 # expect_refusal CODE TEXT COMMAND...: the command ends with that exit code, and its message holds TEXT
 expect_refusal() {

@@ -1,10 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "checkpoint/background_saver.h"
 #include "checkpoint/checkpoint_paths.h"
 #include "checkpoint/find_latest.h"
 #include "checkpoint/load.h"
@@ -187,6 +191,60 @@ TEST_F(CheckpointShards, ARefusalReachesEveryRank) {
                     *world_);
       },
       "base", "another");
+}
+
+/// The main threads train on, with collective calls of their own, while the writers save what was before.
+TEST_F(CheckpointShards, TrainingGoesOnWhileTheWritersSave) {
+  Training training(*world_);
+  training.train(0, 2);
+  BackgroundSaver saver({.save = {.root = folder_.path(), .options = {}, .identity = Training::identity()},
+                         .communicator = make_mpi_communicator(rank_session(), {.background = true})});
+  std::atomic<bool> trained = false;
+  CheckpointSnapshot snapshot{
+      .step = 2, .validation_loss = {}, .optimizer = training.optimizer().snapshot(), .files = {}};
+  snapshot.files.push_back({.name = "late.txt", .bytes = 4, .write = [&](const Path& path) {
+                              while (!trained) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                              write_file(path, "late");
+                            }});
+  saver.start(std::move(snapshot));
+  training.train(2, 3);
+  EXPECT_FALSE(saver.poll());
+  trained = true;
+  const auto result = saver.finish();
+  ASSERT_TRUE(result);
+  EXPECT_TRUE(result->saved) << result->failure;
+
+  Training undisturbed(alone_);
+  undisturbed.train(0, 5);
+  expect_same(training.optimizer(), undisturbed.optimizer());
+  Training again(*world_);
+  const auto loaded = again.load(folder_.path());
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->step, 2);
+  again.train(2, 3);
+  expect_same(again.optimizer(), undisturbed.optimizer());
+}
+
+TEST_F(CheckpointShards, AFailedBackgroundSaveIsTheSameResultOnEveryRank) {
+  Training training(*world_);
+  BackgroundSaver saver({.save = {.root = folder_.path(), .options = {}, .identity = Training::identity()},
+                         .communicator = make_mpi_communicator(rank_session(), {.background = true})});
+  for (const bool broken : {true, false}) {
+    CheckpointSnapshot snapshot{.step = broken ? 1 : 2,
+                                .validation_loss = {},
+                                .optimizer = training.optimizer().snapshot(),
+                                .files = {}};
+    const int last = world_->size() - 1;
+    if (broken && world_->rank() == last) snapshot.optimizer.exp_avg.push_back(0.0F);
+    saver.start(std::move(snapshot));
+    const auto result = saver.finish();
+    ASSERT_TRUE(result);
+    EXPECT_EQ(result->saved, !broken);
+    if (broken) {
+      EXPECT_THAT(result->failure, HasSubstr(fmt::format("rank {} (", last)));
+    }
+  }
+  EXPECT_EQ(list_checkpoints(folder_.path()), std::vector<std::int64_t>{2});
 }
 
 }  // namespace

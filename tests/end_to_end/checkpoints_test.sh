@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# shellcheck source-path=SCRIPTDIR
+# Checkpoints are written beside the training; one that cannot be written is a warning and the training goes on.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+make_data
+train 1 plain
+saved() { # NAME: steps whose checkpoints the metrics say were saved
+  python3 -c '
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+for row in rows:
+    if "checkpoint" in row:
+        assert row["checkpoint_blocking_s"] >= 0 and row["checkpoint_interval_s"] > 0, row
+        assert not row["checkpoint_saved"] or row["checkpoint_bytes"] > 1000, row
+        print(row["step"], row["checkpoint_saved"])' "$work/$1/metrics.jsonl"
+}
+expect_steps() { # NAME STEPS...: these checkpoints lie in the folder
+  local found
+  found=$(cd "$work/$1/checkpoints" && ls -d step-* 2>/dev/null | xargs)
+  [[ $found == "${*:2}" ]] || fail "$1 holds checkpoints \"$found\", not \"${*:2}\""
+}
+[[ $(saved plain | xargs) == "2 True 4 True 6 True 8 True" ]] || fail "metrics tell of $(saved plain | xargs)"
+expect_steps plain step-000004 step-000006 step-000008
+
+# The optimizer's file does not fit, as on a full disk, the adapter does: every save fails, with its cause, and nothing else.
+kib() { echo $((($(stat -c %s "$1") + 1023) / 1024)); } # FILE
+limit=$((($(kib "$work/plain/checkpoints/step-000008/optimizer-00000-of-00001.safetensors") +
+  $(kib "$work/plain/adapter/adapter_model.safetensors")) / 2))
+(
+  trap '' XFSZ
+  ulimit -f "$limit"
+  train 1 full 2>"$work/full.log"
+) || { cat "$work/full.log"; fail "a full disk ended the training"; }
+[[ $(grep -c "was not saved, training goes on: rank 0 (.*File too large" "$work/full.log") == 4 ]] ||
+  { cat "$work/full.log"; fail "no four warnings with the cause"; }
+[[ $(saved full | xargs) == "2 False 4 False 6 False 8 False" ]] || fail "metrics tell of $(saved full | xargs)"
+[[ -z $(ls -A "$work/full/checkpoints") ]] || fail "a failed save left $(ls -A "$work/full/checkpoints")"
+same_adapter plain full
+
+
+echo "checkpoints as they should be"
