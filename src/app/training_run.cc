@@ -26,14 +26,8 @@
 namespace ranktune {
 namespace {
 
-/// Runs `action` on all ranks; they fail together, with one text.
-void agreed(Communicator& control, const std::function<void()>& action) {
-  try {
-    together(control, action);
-  } catch (const Error& error) {
-    throw AgreedError(error.what(), error.kind());
-  }
-}
+/// What goes wrong on one rank is refused by all, with one message.
+constexpr auto& agreed = together;
 
 CommOptions comm_options(const RunConfig& config) {
   CommOptions options;
@@ -97,6 +91,7 @@ class TrainingRun {
 
  private:
   bool root() const { return session_.rank() == 0; }
+  void set_up(const TrainingRunOptions& options);
   void read_data_facts();
   void share_data_facts();
   void load_model_and_adapter();
@@ -130,6 +125,8 @@ class TrainingRun {
   std::unique_ptr<LrSchedule> schedule_;
   std::unique_ptr<MetricsLog> metrics_;  // rank 0
   std::unique_ptr<LoadedCheckpoint> checkpoint_;
+  std::int64_t first_step_ = 0;
+  Trainer::ValidationSet validation_;
 };
 
 void TrainingRun::read_data_facts() {
@@ -366,8 +363,8 @@ void TrainingRun::write_result() {
   });
 }
 
-int TrainingRun::run(const TrainingRunOptions& options) {
-  const auto begin = std::chrono::steady_clock::now();
+/// Everything that can be refused; the run folder holds nothing new until it is past.
+void TrainingRun::set_up(const TrainingRunOptions& options) {
   agreed(*control_, [this] {
     if (root()) folder_.prepare();
   });
@@ -380,15 +377,25 @@ int TrainingRun::run(const TrainingRunOptions& options) {
   share_data_facts();
   load_model_and_adapter();
   make_optimizer();
-  const std::int64_t first_step = resume(options);
-  const Trainer::ValidationSet validation = read_validation();
-  agreed(*control_, [&] {
+  first_step_ = resume(options);
+  validation_ = read_validation();
+  agreed(*control_, [this] {
     if (!root()) return;
-    folder_.write_config(config_);
-    metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), first_step + 1);
+    folder_.start(config_);
+    metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), first_step_ + 1);
     remove_stale_temporaries(folder_.checkpoints(), 0);
   });
-  if (root()) say_what_will_happen(first_step);
+}
+
+int TrainingRun::run(const TrainingRunOptions& options) {
+  const auto begin = std::chrono::steady_clock::now();
+  try {
+    set_up(options);
+  } catch (...) {
+    if (root()) folder_.remove_if_unused();
+    throw;
+  }
+  if (root()) say_what_will_happen(first_step_);
   Trainer trainer({.seed = static_cast<std::uint64_t>(config_.run.seed),
                    .total_steps = facts_.total_steps,
                    .validate_every = config_.train.validate_every > 0 ? config_.train.validate_every
@@ -400,8 +407,8 @@ int TrainingRun::run(const TrainingRunOptions& options) {
   if (checkpoint_) trainer.restore(checkpoint_->trainer);
   TrainEnd end = TrainEnd::kFinished;
   {
-    StepFeed feed = make_feed(first_step);
-    end = trainer.run(feed, validation, first_step);
+    StepFeed feed = make_feed(first_step_);
+    end = trainer.run(feed, validation_, first_step_);
   }
   if (end == TrainEnd::kFinished) write_result();
   watchdog_.stop();
