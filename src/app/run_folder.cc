@@ -1,5 +1,7 @@
 #include "app/run_folder.h"
 
+#include <unistd.h>
+
 #include <utility>
 
 #include "base/error.h"
@@ -7,14 +9,28 @@
 
 namespace ranktune {
 
-void RunFolder::prepare() const {
+void RunFolder::prepare() {
+  std::error_code ignored;
+  for (Path folder = std::filesystem::absolute(checkpoints()).lexically_normal();
+       !std::filesystem::exists(folder, ignored) && folder != folder.root_path();
+       folder = folder.parent_path())
+    made_.push_back(folder);
   make_folders(checkpoints());
+  for (const Path& folder : {root_, checkpoints()})
+    if (::access(folder.c_str(), W_OK | X_OK) != 0)
+      fail("run.dir: folder {} cannot be written to{}; choose another run.dir", folder.string(),
+           errno_text());
+}
+
+void RunFolder::remove_if_unused() const noexcept {
+  std::error_code ignored;  // of a folder that holds something by now
+  for (const Path& folder : made_) std::filesystem::remove(folder, ignored);
+}
+
+void RunFolder::start(const RunConfig& values) const {
   std::error_code error;
   std::filesystem::remove(done(), error);
   require(!error, "cannot remove {}: {}", done().string(), error.message());
-}
-
-void RunFolder::write_config(const RunConfig& values) const {
   write_file(config(), to_json(values).dump(2) + "\n");
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "config/run_config.h"
@@ -22,14 +23,18 @@ class RunFolder {
   Path config() const { return root_ / "config.json"; }
   Path done() const { return root_ / "done.json"; }
 
-  /// Makes the folders, and removes the marker of an earlier end: a run is done only when this one says so.
-  void prepare() const;
-  void write_config(const RunConfig& config) const;
+  /// Makes the folders. Throws where nothing can be written: now rather than after hours of training.
+  void prepare();
+  /// For a run that was refused: removes what prepare() made and nothing was put into.
+  void remove_if_unused() const noexcept;
+  /// A run begins: the marker of an earlier end goes, for a run is done only when this one says so.
+  void start(const RunConfig& config) const;
   /// The mark that scripts trust: written last, by rank 0.
   void write_done(std::int64_t steps) const;
 
  private:
   Path root_;
+  std::vector<Path> made_;  ///< by prepare(), the innermost first
 };
 
 /// The checkpoint's and result's file of trained parameters.

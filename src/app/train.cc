@@ -1,12 +1,15 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 
 #include "app/commands.h"
 #include "app/training_run.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "comm/collectives.h"
+#include "comm/make_communicator.h"
 #include "comm/mpi_session.h"
 #include "config/check_config.h"
 #include "config/describe.h"
@@ -22,13 +25,29 @@ struct TrainArguments {
   bool print_config = false;
 };
 
+/// The configuration, which every rank reads for itself and all must read alike.
+LoadedConfig agreed_config(const MpiSession& session, const TrainArguments& arguments) {
+  const auto control = make_control_communicator(session, CommOptions{}, nullptr);
+  LoadedConfig config;
+  together(*control, [&] { config = load_config(Path(arguments.config), arguments.overrides); });
+  const auto texts = all_gather_strings(*control, to_json(config.values).dump());
+  const auto other = std::find_if(texts.begin(), texts.end(), [&](const auto& t) { return t != texts[0]; });
+  if (other != texts.end())
+    throw AgreedError(
+        fmt::format("rank {} on host {} reads another configuration than rank 0: give all of them the same "
+                    "{} and --set",
+                    other - texts.begin(), session.hosts()[static_cast<std::size_t>(other - texts.begin())],
+                    arguments.config));
+  return config;
+}
+
 /// Errors that every rank meets alike (they throw the same text) are said once, by rank 0; an error of one
 /// rank alone ends the job, because the others wait for it.
 int run_in_job(const TrainArguments& arguments) {
   MpiSession session;
   set_log_rank(session.rank(), session.size());
   try {
-    const LoadedConfig config = load_config(Path(arguments.config), arguments.overrides);
+    const LoadedConfig config = agreed_config(session, arguments);
     return run_training(session, config.values, {.resume = arguments.resume == "auto"});
   } catch (const AgreedError& error) {
     if (session.rank() == 0) log_error("{}", error.what());

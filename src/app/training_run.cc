@@ -29,15 +29,6 @@
 namespace ranktune {
 namespace {
 
-/// Runs `action` on all ranks; they fail together, with one text.
-void agreed(Communicator& control, const std::function<void()>& action) {
-  try {
-    together(control, action);
-  } catch (const Error& error) {
-    throw AgreedError(error.what(), error.kind());
-  }
-}
-
 CommOptions comm_options(const RunConfig& config) {
   CommOptions options;
   options.timeout = static_cast<double>(config.comm.timeout);
@@ -100,6 +91,7 @@ class TrainingRun {
 
  private:
   bool root() const { return session_.rank() == 0; }
+  void set_up(const TrainingRunOptions& options);
   void read_data_facts();
   void share_data_facts();
   void open_model();
@@ -136,6 +128,8 @@ class TrainingRun {
   std::unique_ptr<LrSchedule> schedule_;
   std::unique_ptr<MetricsLog> metrics_;  // rank 0
   std::unique_ptr<LoadedCheckpoint> checkpoint_;
+  std::int64_t first_step_ = 0;
+  Trainer::ValidationSet validation_;
   Activity saver_network_;
   std::unique_ptr<BackgroundSaver> saver_;
 };
@@ -158,7 +152,7 @@ void TrainingRun::read_data_facts() {
 }
 
 void TrainingRun::share_data_facts() {
-  agreed(*control_, [this] {
+  together(*control_, [this] {
     if (root()) read_data_facts();
   });
   std::vector<std::int64_t> numbers{facts_.steps_per_epoch, facts_.total_steps, facts_.rows};
@@ -182,7 +176,7 @@ void TrainingRun::open_model() {
   } catch (const Error& error) {
     throw AgreedError(error.what(), error.kind());
   }
-  agreed(*control_, [this] {
+  together(*control_, [this] {
     if (root())
       facts_.base_fingerprint = weights_fingerprint(*model_files_->weights, [this] { watchdog_.progress(); });
   });
@@ -191,7 +185,7 @@ void TrainingRun::open_model() {
 
 void TrainingRun::load_model_and_adapter() {
   watchdog_.enter(Phase::kLoadModel, 0);
-  agreed(*control_, [this] {
+  together(*control_, [this] {
     decoder_ = load_model({.folder = config_.model.path,
                            .dtype = compute_dtype(config_.model.dtype),
                            .device = device_,
@@ -250,7 +244,7 @@ void TrainingRun::make_optimizer() {
 /// Sets the parameters, from the newest checkpoint where there is one, and returns the step to go on with.
 std::int64_t TrainingRun::resume(const TrainingRunOptions& options) {
   watchdog_.enter(Phase::kLoadCheckpoint, 0);
-  agreed(*control_, [&] {
+  together(*control_, [&] {
     if (root() && !options.resume)
       require(list_checkpoints(folder_.checkpoints()).empty(),
               "{} holds checkpoints of an earlier run; choose another run.dir, remove it, or resume with "
@@ -271,7 +265,7 @@ std::int64_t TrainingRun::resume(const TrainingRunOptions& options) {
   checkpoint_ = std::make_unique<LoadedCheckpoint>(std::move(*found));
   const std::string where = checkpoint_->folder.string();
   std::vector<torch::Tensor> values;
-  agreed(*control_, [&] {
+  together(*control_, [&] {
     require_same_result(config_from_json(checkpoint_->trainer.at("config"), where), config_, where);
     require(json_get<std::string>(checkpoint_->trainer, "data_hash", where) == facts_.data_hash,
             "{}: data.train has changed since this checkpoint was written; go on with the data it was "
@@ -290,7 +284,7 @@ std::int64_t TrainingRun::resume(const TrainingRunOptions& options) {
 Trainer::ValidationSet TrainingRun::read_validation() {
   if (config_.data.validation.empty()) return {};
   std::vector<std::string> batches;
-  agreed(*control_, [&] {
+  together(*control_, [&] {
     if (!root()) return;
     const ShardReader reader(Path(only_path(config_.data.validation, "data.validation")));
     reader.require_made_for(facts_.tokenizer_fingerprint, facts_.template_fingerprint);
@@ -391,7 +385,7 @@ void TrainingRun::say_what_will_happen(std::int64_t first_step) const {
 
 void TrainingRun::write_result() {
   watchdog_.enter(Phase::kExport, facts_.total_steps);
-  agreed(*control_, [this] {
+  together(*control_, [this] {
     if (!root()) return;
     if (trainable_->is_adapter())
       write_adapter(folder_.adapter(),
@@ -403,9 +397,9 @@ void TrainingRun::write_result() {
   });
 }
 
-int TrainingRun::run(const TrainingRunOptions& options) {
-  const auto begin = std::chrono::steady_clock::now();
-  agreed(*control_, [this] {
+/// Everything that can be refused; the run folder holds nothing new until it is past.
+void TrainingRun::set_up(const TrainingRunOptions& options) {
+  together(*control_, [this] {
     if (root()) folder_.prepare();
   });
   const DeviceChoice choice = choose_device(session_, *control_, comm_, config_.device);
@@ -418,15 +412,25 @@ int TrainingRun::run(const TrainingRunOptions& options) {
   open_model();
   load_model_and_adapter();
   make_optimizer();
-  const std::int64_t first_step = resume(options);
-  const Trainer::ValidationSet validation = read_validation();
-  agreed(*control_, [&] {
+  first_step_ = resume(options);
+  validation_ = read_validation();
+  together(*control_, [this] {
     if (!root()) return;
-    folder_.write_config(config_);
-    metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), first_step + 1);
+    folder_.start(config_);
+    metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), first_step_ + 1);
     remove_stale_temporaries(folder_.checkpoints(), 0);
   });
-  if (root()) say_what_will_happen(first_step);
+}
+
+int TrainingRun::run(const TrainingRunOptions& options) {
+  const auto begin = std::chrono::steady_clock::now();
+  try {
+    set_up(options);
+  } catch (...) {
+    if (root()) folder_.remove_if_unused();
+    throw;
+  }
+  if (root()) say_what_will_happen(first_step_);
   make_saver();
   Trainer trainer({.seed = static_cast<std::uint64_t>(config_.run.seed),
                    .total_steps = facts_.total_steps,
@@ -439,8 +443,8 @@ int TrainingRun::run(const TrainingRunOptions& options) {
   if (checkpoint_) trainer.restore(checkpoint_->trainer);
   TrainEnd end = TrainEnd::kFinished;
   {
-    StepFeed feed = make_feed(first_step);
-    end = trainer.run(feed, validation, first_step);
+    StepFeed feed = make_feed(first_step_);
+    end = trainer.run(feed, validation_, first_step_);
   }
   if (end == TrainEnd::kFinished) write_result();
   watchdog_.stop();

@@ -1,15 +1,9 @@
 #pragma once
 
-#include "base/error.h"
 #include "comm/mpi_session.h"
 #include "config/run_config.h"
 
 namespace ranktune {
-
-/// An error that all ranks throw together, with the same text.
-class AgreedError : public Error {
-  using Error::Error;
-};
 
 struct TrainingRunOptions {
   bool resume = true;  ///< go on from the newest valid checkpoint; else a run.dir with checkpoints is refused

@@ -28,15 +28,6 @@ struct VerifyArguments {
   bool failures_only = false;
 };
 
-/// What all ranks find wrong together is said once.
-void agreed(Communicator& control, const std::function<void()>& action) {
-  try {
-    together(control, action);
-  } catch (const Error& error) {
-    throw AgreedError(error.what(), error.kind());
-  }
-}
-
 /// The cores of a machine shared by its ranks, unless the launcher has said how many threads each has.
 void share_cores(const MpiSession& session) {
   if (std::getenv("OMP_NUM_THREADS") != nullptr) return;
@@ -59,7 +50,7 @@ int verify_in_job(const VerifyArguments& arguments, const MpiSession& session) {
   const CommOptions options;
   const auto control = make_control_communicator(session, options, nullptr);
   Records records;
-  agreed(*control, [&] {
+  together(*control, [&] {
     records = find_records({arguments.folders.begin(), arguments.folders.end()});
     require(records.count() > 0,
             "nothing to verify in {}: no golden.safetensors, tensors.json or *.jsonl in it or below",

@@ -48,7 +48,7 @@ void together(Communicator& communicator, const std::function<void()>& action) {
       std::find_if(kinds.begin(), kinds.end(), [](std::int32_t each) { return each != kFine; });
   if (failed == kinds.end()) return;
   broadcast_bytes(communicator, message, static_cast<int>(failed - kinds.begin()));
-  throw Error(message, static_cast<ErrorKind>(*failed));
+  throw AgreedError(message, static_cast<ErrorKind>(*failed));
 }
 
 }  // namespace ranktune

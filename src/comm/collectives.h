@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "comm/communicator.h"
 
 namespace ranktune {
@@ -57,10 +58,15 @@ std::vector<T> all_gather_value(Communicator& communicator, T value) {
 /// One string of every rank, in rank order; lengths may differ.
 std::vector<std::string> all_gather_strings(Communicator& communicator, std::string_view text);
 
+/// An error that all ranks throw together, with the same text: enough that one of them prints it.
+class AgreedError : public Error {
+  using Error::Error;
+};
+
 /// Runs `action` on every rank and lets all of them succeed or fail together: when it threw on some rank,
-/// every rank throws Error with the message and kind of the lowest such rank. For work that one rank may fail
-/// at alone (opening a file, a full disk) before the next collective call. `action` must not make collective
-/// calls itself.
+/// every rank throws AgreedError with the message and kind of the lowest such rank. For work that one rank
+/// may fail at alone (opening a file, a full disk) before the next collective call. `action` must not make
+/// collective calls itself.
 void together(Communicator& communicator, const std::function<void()>& action);
 
 }  // namespace ranktune

@@ -2,7 +2,9 @@
 
 #include <cuda_runtime.h>
 #include <fmt/format.h>
+#include <nccl.h>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "comm/gpu_queue.h"
 
@@ -18,6 +20,14 @@ cudaDeviceProp properties(int device) {
 }  // namespace
 
 bool built_with_cuda() noexcept { return true; }
+
+std::string gpu_libraries() {
+  int cuda = 0, nccl = 0;
+  cuda_check(cudaRuntimeGetVersion(&cuda), "cudaRuntimeGetVersion");
+  require(ncclGetVersion(&nccl) == ncclSuccess, "NCCL does not tell its version");
+  return fmt::format("CUDA runtime {}.{}, NCCL {}.{}.{}", cuda / 1000, cuda % 1000 / 10, nccl / 10000,
+                     nccl % 10000 / 100, nccl % 100);
+}
 
 int visible_gpus() {
   int count = 0;

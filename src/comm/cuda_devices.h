@@ -6,6 +6,8 @@ namespace ranktune {
 
 /// Whether this program was compiled with the GPU path (CUDA and NCCL).
 bool built_with_cuda() noexcept;
+/// "CUDA runtime 13.0, NCCL 2.28.3", the libraries that were loaded; "not compiled in" without them.
+std::string gpu_libraries();
 
 /// GPUs this process may use; 0 without a driver, without a GPU, and in a program built without CUDA. A
 /// driver that fails counts as none, with a warning.

@@ -24,12 +24,12 @@ bool all_have_gpus(const MpiSession& session, Communicator& control) {
   const auto without = std::find(gpus.begin(), gpus.end(), 0);
   const auto with = std::find_if(gpus.begin(), gpus.end(), [](std::int32_t count) { return count > 0; });
   if (with == gpus.end()) return false;
-  require(without == gpus.end(),
-          "rank {} on host {} sees no GPU, but rank {} on host {} sees {}: ask for GPUs on all nodes, or set "
-          "device = "
-          "\"cpu\"",
-          without - gpus.begin(), session.hosts()[static_cast<std::size_t>(without - gpus.begin())],
-          with - gpus.begin(), session.hosts()[static_cast<std::size_t>(with - gpus.begin())], *with);
+  if (without != gpus.end())
+    throw AgreedError(fmt::format(
+        "rank {} on host {} sees no GPU, but rank {} on host {} sees {}: ask for GPUs on all nodes, or set "
+        "device = \"cpu\"",
+        without - gpus.begin(), session.hosts()[static_cast<std::size_t>(without - gpus.begin())],
+        with - gpus.begin(), session.hosts()[static_cast<std::size_t>(with - gpus.begin())], *with));
   return true;
 }
 
@@ -81,7 +81,7 @@ DeviceChoice choose_device(const MpiSession& session, Communicator& control, con
   for (const std::string& each : all_gather_strings(control, uuid)) {
     claims.push_back({.host = session.hosts()[claims.size()], .uuid = each});
   }
-  choice.shared = gpus_are_shared(claims, options.share_gpu);
+  together(control, [&] { choice.shared = gpus_are_shared(claims, options.share_gpu); });
   return choice;
 }
 

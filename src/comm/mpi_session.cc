@@ -74,7 +74,7 @@ MpiSession::~MpiSession() {
   if (!failing) MPI_Finalize();
 }
 
-std::string MpiSession::library() const {
+std::string MpiSession::library() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   int length = 0;
   mpi_check(MPI_Get_library_version(text, &length), "MPI_Get_library_version");

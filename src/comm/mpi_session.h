@@ -35,8 +35,8 @@ class MpiSession {
   const std::vector<std::string>& hosts() const noexcept { return hosts_; }
   /// Number of different machines.
   int node_count() const noexcept { return node_count_; }
-  /// "Open MPI v4.1.4 ..." in one line.
-  std::string library() const;
+  /// "Open MPI v4.1.4", the library that was loaded. Needs no session.
+  static std::string library();
 
   /// Shared by all communicators of the process.
   const std::shared_ptr<AbortSignal>& abort_signal() const noexcept { return abort_signal_; }

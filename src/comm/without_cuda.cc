@@ -16,6 +16,7 @@ namespace {
 }  // namespace
 
 bool built_with_cuda() noexcept { return false; }
+std::string gpu_libraries() { return "not compiled in"; }
 int visible_gpus() { return 0; }
 std::string gpu_uuid(int) { refuse(); }
 std::string gpu_name(int) { refuse(); }

@@ -149,10 +149,16 @@ void write_adapter(const Path& folder, const std::vector<AdapterFile>& files) {
   const Path absolute = std::filesystem::absolute(folder).lexically_normal();
   const Path temporary = absolute.parent_path() / fmt::format(".{}.tmp", absolute.filename().string());
   std::filesystem::remove_all(temporary);
-  make_folders(temporary);
-  for (const AdapterFile& file : files) file.write(temporary / file.name);
-  sync_folder(temporary);
-  replace_folder(temporary, absolute);
+  try {
+    make_folders(temporary);
+    for (const AdapterFile& file : files) file.write(temporary / file.name);
+    sync_folder(temporary);
+    replace_folder(temporary, absolute);
+  } catch (...) {
+    std::error_code ignored;  // the failure that led here is the one to report
+    std::filesystem::remove_all(temporary, ignored);
+    throw;
+  }
 }
 
 void write_parameters(const Path& file, const ParameterList& parameters,

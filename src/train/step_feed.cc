@@ -32,6 +32,7 @@ struct StepFeed::State {
   std::condition_variable changed;
   std::deque<StepBatch> ready;
   std::string error;
+  bool error_is_everywhere = false;  ///< rank 0 sent it, so every rank meets it after the same batch
   bool stopping = false;
   double waited = 0;
   std::thread thread;
@@ -82,7 +83,7 @@ void StepFeed::State::deliver(MessageKind kind, const std::string& bytes) {
   if (problem.empty())
     ready.push_back(std::move(batch));
   else if (error.empty())
-    error = problem;
+    error = problem, error_is_everywhere = kind != MessageKind::kBatch;
   changed.notify_all();
 }
 
@@ -135,6 +136,7 @@ StepBatch StepFeed::next() {
   const ScopedWait waiting(state_->communicator->rank() == 0 ? nullptr : state_->activity);
   std::unique_lock lock(state_->mutex);
   state_->changed.wait(lock, [this] { return !state_->ready.empty() || !state_->error.empty(); });
+  if (state_->ready.empty() && state_->error_is_everywhere) throw AgreedError(state_->error);
   if (state_->ready.empty()) throw Error(state_->error);
   StepBatch batch = std::move(state_->ready.front());
   state_->ready.pop_front();

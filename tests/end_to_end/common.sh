@@ -51,11 +51,22 @@ for line in open(sys.argv[1]):
     row = json.loads(line)
     if "checkpoint" not in row: print(row["step"], row.get("loss"), row.get("grad_norm"), row.get("validation_loss"))' "$work/$1/metrics.jsonl"
 }
-# expect_refusal CODE TEXT COMMAND...: the command ends with that exit code, and its message holds TEXT
+tree() { # everything in $work but what the tests themselves log; a folder's time says nothing
+  find "$work" -mindepth 1 -name refusal.log -prune -o -type d -printf '%P/\n' -o -printf '%P %s %T@\n' | sort
+}
+# expect_refusal CODE TEXT COMMAND...: within 30 s the command ends with that exit code and one error line that holds TEXT;
+# nothing in $work is changed, made or removed
 expect_refusal() {
-  local code=$1 text=$2 status=0
+  local code=$1 text=$2 status=0 before start=$SECONDS
   shift 2
+  before=$(tree)
   "$@" >"$work/refusal.log" 2>&1 || status=$?
   [[ $status == "$code" ]] || { cat "$work/refusal.log"; fail "exit code $status, not $code: $*"; }
-  grep -qF -- "$text" "$work/refusal.log" || { cat "$work/refusal.log"; fail "no \"$text\" from: $*"; }
+  says "$text"
+  [[ $code == 2 || $(grep -c "error: " "$work/refusal.log") == 1 ]] || { cat "$work/refusal.log"; fail "not one error line: $*"; }
+  ((SECONDS - start <= 30)) || fail "it took $((SECONDS - start)) s: $*"
+  diff <(printf '%s\n' "$before") <(tree) || fail "the files above changed: $*"
+}
+says() { # TEXT: the last refusal's message holds it
+  grep -qF -- "$1" "$work/refusal.log" || { cat "$work/refusal.log"; fail "the message above has no \"$1\""; }
 }

@@ -1,0 +1,99 @@
+#include "app/run_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <iterator>
+
+#include "base/json.h"
+#include "storage/safetensors.h"
+#include "support/expect_error.h"
+#include "support/temp_dir.h"
+
+namespace ranktune {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(RunFolder, ARefusedRunLeavesNothing) {
+  const TempDir place;
+  RunFolder folder(place / "a/b/run");
+  folder.prepare();
+  EXPECT_TRUE(fs::is_directory(place / "a/b/run/checkpoints"));
+  folder.remove_if_unused();
+  EXPECT_TRUE(fs::is_empty(place.path()));
+}
+
+TEST(RunFolder, WhatIsInUseOrWasThereBeforeStays) {
+  const TempDir place;
+  fs::create_directories(place / "old");
+  RunFolder old(place / "old");
+  old.prepare();
+  old.remove_if_unused();
+  EXPECT_TRUE(fs::is_directory(place / "old"));
+  EXPECT_FALSE(fs::exists(place / "old/checkpoints"));
+  RunFolder used(place / "used");
+  used.prepare();
+  write_file(used.metrics(), "x");
+  used.remove_if_unused();
+  EXPECT_TRUE(fs::exists(used.metrics()));
+}
+
+TEST(RunFolder, StartingTakesAnEarlierEndsMark) {
+  const TempDir place;
+  RunFolder folder(place / "run");
+  folder.prepare();
+  folder.write_done(7);
+  EXPECT_EQ(read_json_file(folder.done()), Json({{"steps", 7}}));
+  folder.prepare();
+  EXPECT_TRUE(fs::exists(folder.done()));
+  RunConfig config;
+  config.run.seed = 123;
+  folder.start(config);
+  EXPECT_FALSE(fs::exists(folder.done()));
+  EXPECT_EQ(read_json_file(folder.config()).at("run.seed"), 123);
+}
+
+TEST(RunFolder, AFileInItsPlaceIsNamed) {
+  const TempDir place;
+  write_file(place / "file", "x");
+  expect_error([&] { RunFolder(place / "file").prepare(); }, (place / "file").string());
+  expect_error([&] { RunFolder(place / "file/run").prepare(); }, (place / "file").string());
+}
+
+TEST(TrainedModel, IsTheBasesFilesWithTheNewWeights) {
+  const TempDir place;
+  fs::create_directories(place / "base");
+  write_file(place / "base/config.json", "{}");
+  write_file(place / "base/tokenizer.json", "{\"model\": 1}");
+  write_file(place / "base/model.safetensors", "old");
+  write_file(place / "base/notes.txt", "not copied");
+  const torch::Tensor value = torch::arange(6, torch::kFloat32).reshape({2, 3});
+  const ParameterList parameters{std::make_shared<Parameter>("w", value)};
+  const AdapterFile weights = parameter_copy(parameter_file(false), parameters, {value});
+  EXPECT_EQ(weights.bytes, 24u);
+  value.fill_(-1);  // the copy was taken before
+  write_trained_model(place / "model", place / "base", weights);
+  EXPECT_EQ(read_file(place / "model/tokenizer.json"), "{\"model\": 1}");
+  EXPECT_FALSE(fs::exists(place / "model/notes.txt"));
+  const SafetensorsFile file = SafetensorsFile::open(place / "model/model.safetensors");
+  float last = 0;
+  std::memcpy(&last, file.get("w").data.data() + 5 * sizeof(float), sizeof last);
+  EXPECT_EQ(last, 5.0f);
+}
+
+TEST(TrainedModel, AFailedWriteLeavesNothingAndKeepsTheOldFolder) {
+  const TempDir place;
+  write_adapter(place / "x", {{"a", 1, [](const Path& path) { write_file(path, "1"); }}});
+  expect_error(
+      [&] {
+        write_adapter(place / "x", {{"a", 1, [](const Path& path) { write_file(path, "2"); }},
+                                    {"b", 1, [](const Path&) { fail("the disk is full"); }}});
+      },
+      "the disk is full");
+  EXPECT_EQ(read_file(place / "x/a"), "1");
+  EXPECT_EQ(std::distance(fs::directory_iterator(place.path()), fs::directory_iterator()), 1);
+}
+
+}  // namespace
+}  // namespace ranktune
