@@ -345,16 +345,18 @@ TrainerParts TrainingRun::trainer_parts() {
 }
 
 void TrainingRun::make_saver() {
-  saver_ = std::make_unique<BackgroundSaver>(BackgroundSaver::Setup{
-      .save = {.root = folder_.checkpoints(),
-               .options = {.every = config_.checkpoint.every,
-                           .keep = config_.checkpoint.keep,
-                           .keep_best = config_.checkpoint.best},
-               .identity = {trainable_->layout(), facts_.base_fingerprint},
-               .attempt = 0},
-      .communicator = make_background_communicator(session_, &saver_network_),
-      .network = &saver_network_,
-      .activity = watchdog_.activity()});
+  const CheckpointIdentity identity{trainable_->layout(), facts_.base_fingerprint};
+  SaveSetup save{.root = folder_.checkpoints(),
+                 .options = {.every = config_.checkpoint.every,
+                             .keep = config_.checkpoint.keep,
+                             .keep_best = config_.checkpoint.best},
+                 .identity = identity,
+                 .attempt = 0};
+  auto communicator = make_background_communicator(session_, &saver_network_);
+  saver_ = std::make_unique<BackgroundSaver>(BackgroundSaver::Setup{.save = std::move(save),
+                                                                    .communicator = std::move(communicator),
+                                                                    .network = &saver_network_,
+                                                                    .activity = watchdog_.activity()});
 }
 
 StepFeed TrainingRun::make_feed(std::int64_t first_step) {
