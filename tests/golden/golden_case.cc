@@ -1,5 +1,6 @@
 #include "golden/golden_case.h"
 
+#include "base/error.h"
 #include "model/adapter.h"
 #include "model/load_model.h"
 #include "tensor/from_storage.h"
@@ -7,9 +8,10 @@
 namespace ranktune {
 
 GoldenCase::GoldenCase(const std::string& name)
-    : folder_(Path(RANKTUNE_TEST_DATA) / "golden" / name),
-      meta_(read_json_file(folder_ / "meta.json")),
-      numbers_(SafetensorsFile::open(folder_ / "golden.safetensors")) {}
+    : folder_(Path(RANKTUNE_TEST_DATA) / "golden" / name), meta_(read_json_file(folder_ / "meta.json")) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder_))
+    if (entry.path().extension() == ".safetensors") numbers_.push_back(SafetensorsFile::open(entry.path()));
+}
 
 std::unique_ptr<Decoder> GoldenCase::decoder(const std::string& variant) const {
   auto decoder = load_model({.folder = folder_ / "model", .dtype = torch::kFloat32, .device = torch::kCPU});
@@ -18,7 +20,9 @@ std::unique_ptr<Decoder> GoldenCase::decoder(const std::string& variant) const {
 }
 
 torch::Tensor GoldenCase::tensor(const std::string& name) const {
-  return tensor_over(numbers_.get(name), nullptr).clone();
+  for (const SafetensorsFile& file : numbers_)
+    if (const TensorInfo* info = file.find(name)) return tensor_over(*info, nullptr).clone();
+  fail("{}: no reference number is called {}", folder_.string(), name);
 }
 
 double GoldenCase::number(const std::string& name, std::int64_t index) const {

@@ -28,7 +28,7 @@ class GoldenCase {
  private:
   Path folder_;
   Json meta_;
-  SafetensorsFile numbers_;
+  std::vector<SafetensorsFile> numbers_;
 };
 
 /// Rows of padded ids [B,T] with mask and labels (-100: none) as one slot, padding left out.

@@ -80,6 +80,20 @@ TEST_P(GoldenModel, AdapterGradientsAreTheReferencesWithAndWithoutRecomputation)
   }
 }
 
+TEST_P(GoldenModel, MergedLogitsAreTheReferences) {
+  if (!golden_.meta()["tensors"].contains(prefix() + ".merged_logits")) return;  // recorded for some variants
+  const torch::NoGradGuard no_grad;
+  merge_lora(*decoder_);
+  EXPECT_TRUE(lora_parameters(*decoder_).empty());
+  const Slot slot = main_slot();
+  const torch::Tensor hidden =
+      decoder_->hidden_states(pack_tokens(slot.tokens, slot.boundaries, torch::kCPU), ForwardMode{});
+  const torch::Tensor logits = decoder_->logits(decoder_->final_norm(hidden));
+  const torch::Tensor mask = golden_.tensor("main.attention_mask").to(torch::kBool);
+  EXPECT_LT(relative_error(logits, golden_.tensor(prefix() + ".merged_logits").index({mask})),
+            kLogitTolerance);
+}
+
 TEST_P(GoldenModel, GreedyDecodingWithACacheGivesTheReferencesTokens) {
   if (!GetParam().variant.empty()) return;  // recorded for the bare models
   for (std::size_t i = 0; i < golden_.meta()["gen"].size(); ++i) {
@@ -93,16 +107,18 @@ TEST_P(GoldenModel, GreedyDecodingWithACacheGivesTheReferencesTokens) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Families, GoldenModel,
-    testing::Values(VariantCase{"llama_rope3", ""}, VariantCase{"llama_rope3", "lora"},
-                    VariantCase{"llama_smol_tied", ""}, VariantCase{"llama_smol_tied", "lora"},
-                    VariantCase{"qwen1", ""}, VariantCase{"qwen1", "lora"}, VariantCase{"qwen1", "rank1"},
-                    VariantCase{"qwen2_gqa_tied", ""}, VariantCase{"qwen2_gqa_tied", "lora"},
-                    VariantCase{"qwen2_mha", ""}, VariantCase{"qwen2_mha", "lora"},
-                    VariantCase{"qwen2_mha", "rslora"}, VariantCase{"qwen2_mha", "zero_b"},
-                    VariantCase{"qwen3_gqa_bf16", ""}, VariantCase{"qwen3_gqa_bf16", "lora"}),
-    case_name);
+INSTANTIATE_TEST_SUITE_P(Families, GoldenModel,
+                         testing::Values(VariantCase{"llama_rope3", ""}, VariantCase{"llama_rope3", "lora"},
+                                         VariantCase{"llama_smol_tied", ""},
+                                         VariantCase{"llama_smol_tied", "lora"}, VariantCase{"qwen1", ""},
+                                         VariantCase{"qwen1", "lora"}, VariantCase{"qwen1", "rank1"},
+                                         VariantCase{"qwen2_gqa_tied", ""},
+                                         VariantCase{"qwen2_gqa_tied", "lora"}, VariantCase{"qwen2_mha", ""},
+                                         VariantCase{"qwen2_mha", "lora"}, VariantCase{"qwen2_mha", "rslora"},
+                                         VariantCase{"qwen2_mha", "zero_b"}, VariantCase{"qwen2_mha", "dora"},
+                                         VariantCase{"qwen3_gqa_bf16", ""},
+                                         VariantCase{"qwen3_gqa_bf16", "lora"}),
+                         case_name);
 
 }  // namespace
 }  // namespace ranktune

@@ -24,6 +24,8 @@ constexpr double kKeyBiasTolerance = 5e-4;
 
 struct Trajectory {
   std::string model, variant;  // "full": all weights
+  std::string start{};         // the adapter it starts from; "": that of the variant
+  double lora_plus_ratio = 1.0;
 };
 
 std::string case_name(const testing::TestParamInfo<Trajectory>& info) {
@@ -35,12 +37,13 @@ class GoldenTrajectory : public testing::TestWithParam<Trajectory> {};
 TEST_P(GoldenTrajectory, FollowsTheReference) {
   const GoldenCase golden(GetParam().model);
   const std::string& variant = GetParam().variant;
+  const std::string& start = GetParam().start.empty() ? variant : GetParam().start;
   const bool full = variant == "full";
   const auto control = make_control_communicator(rank_session(), CommOptions{}, nullptr);
-  const auto decoder = golden.decoder(full ? "" : variant);
-  TrainableSet trainable(*decoder);
+  const auto decoder = golden.decoder(full ? "" : start);
+  TrainableSet trainable(*decoder, GetParam().lora_plus_ratio);
   const Json& settings = golden.meta()["train"];
-  const Json& own = full ? golden.meta()["full"] : golden.meta()["variants"][variant];
+  const Json& own = full ? golden.meta()["full"] : golden.meta()["variants"][start];
   Zero2Setup setup{.layout = trainable.layout(),
                    .zero = {.max_grad_norm = own["max_grad_norm"].get<double>()},
                    .adamw = {.lr = settings["lr"].get<double>(),
@@ -92,7 +95,9 @@ INSTANTIATE_TEST_SUITE_P(Variants, GoldenTrajectory,
                                          Trajectory{"qwen1", "rank1"}, Trajectory{"qwen2_gqa_tied", "lora"},
                                          Trajectory{"qwen2_gqa_tied", "full"},
                                          Trajectory{"qwen2_mha", "lora"}, Trajectory{"qwen2_mha", "rslora"},
-                                         Trajectory{"qwen2_mha", "zero_b"}, Trajectory{"qwen2_mha", "full"},
+                                         Trajectory{"qwen2_mha", "zero_b"}, Trajectory{"qwen2_mha", "dora"},
+                                         Trajectory{"qwen2_mha", "loraplus", "dora", 8.0},
+                                         Trajectory{"qwen2_mha", "full"},
                                          Trajectory{"qwen3_gqa_bf16", "lora"}),
                          case_name);
 
