@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "model/adapter.h"
 #include "model/load_model.h"
+#include "model/lora.h"
 #include "tensor/dtype.h"
 
 namespace ranktune {

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "model/adapter.h"
 #include "model/load_model.h"
+#include "model/lora.h"
 #include "text/encode_example.h"
 #include "text/stop_tokens.h"
 
@@ -85,10 +86,7 @@ class Speaker {
         origin.template_fingerprint.empty() || origin.template_fingerprint == template_.fingerprint(),
         "adapter {} was trained with the chat template \"{}\", but \"{}\" is used now; give --template {}",
         arguments_.adapter, origin.template_name, template_.name(), origin.template_name);
-    for (Linear* linear : decoder_->linears())
-      if (linear->lora)
-        for (const ParameterPtr& weight : {linear->lora->a, linear->lora->b})
-          weight->value = weight->value.to(decoder_->dtype());
+    use_compute_dtype(*decoder_);
   }
 
   const GenerateArguments& arguments_;

@@ -20,6 +20,9 @@
 #include "model/adapter.h"
 #include "model/load_model.h"
 #include "model/lora.h"
+#include "model/lora_init.h"
+#include "model/module_match.h"
+#include "tensor/buffer_of.h"
 #include "text/chat_template.h"
 #include "text/stop_tokens.h"
 #include "train/share_model_files.h"
@@ -76,6 +79,22 @@ std::int64_t total_steps(const RunConfig& config, const StepStream& stream) {
   return config.train.max_steps > 0 ? std::min(by_epochs, config.train.max_steps) : by_epochs;
 }
 
+LoraOptions lora_options(const LoraConfig& config) {
+  LoraOptions options{.rank = config.rank,
+                      .alpha = config.alpha,
+                      .dropout = config.dropout,
+                      .targets = parse_selection(config.targets),
+                      .exclude = parse_selection(config.exclude_modules),
+                      .layers_to_transform = config.layers_to_transform,
+                      .use_rslora = config.rslora,
+                      .use_dora = config.dora,
+                      .init = config.init};
+  pissa_method(options.init);  // refuses other text
+  options.rank_pattern.assign(config.rank_pattern.begin(), config.rank_pattern.end());
+  options.alpha_pattern.assign(config.alpha_pattern.begin(), config.alpha_pattern.end());
+  return options;
+}
+
 /// One training run's objects in the order in which they depend on each other; destroyed in reverse.
 class TrainingRun {
  public:
@@ -97,6 +116,7 @@ class TrainingRun {
   void open_model();
   void load_model_and_adapter();
   void make_optimizer();
+  void start_from_principal_parts();
   std::int64_t resume(const TrainingRunOptions& options);
   Trainer::ValidationSet read_validation();
   TrainerParts trainer_parts();
@@ -186,6 +206,8 @@ void TrainingRun::open_model() {
 void TrainingRun::load_model_and_adapter() {
   watchdog_.enter(Phase::kLoadModel, 0);
   together(*control_, [this] {
+    // What is wrong in it is said before the long wait.
+    const LoraOptions wanted = lora_options(config_.lora);
     decoder_ = load_model({.folder = config_.model.path,
                            .dtype = compute_dtype(config_.model.dtype),
                            .device = device_,
@@ -203,16 +225,11 @@ void TrainingRun::load_model_and_adapter() {
               "adapter {} was trained on other weights ({}) than those of {}", config_.model.adapter,
               origin.base_model, config_.model.path);
     } else {
-      lora_ = {.rank = config_.lora.rank,
-               .alpha = config_.lora.alpha,
-               .dropout = config_.lora.dropout,
-               .targets = config_.lora.targets,
-               .use_rslora = config_.lora.rslora,
-               .rank_pattern = {},
-               .alpha_pattern = {}};
+      lora_ = resolve_targets(*decoder_, wanted);
+      check_targets(*decoder_, lora_);
       add_lora(*decoder_, lora_, static_cast<std::uint64_t>(config_.run.seed));
     }
-    trainable_ = std::make_unique<TrainableSet>(*decoder_);
+    trainable_ = std::make_unique<TrainableSet>(*decoder_, config_.lora.plus_ratio);
   });
 }
 
@@ -241,6 +258,21 @@ void TrainingRun::make_optimizer() {
   schedule_ = std::make_unique<LrSchedule>(schedule, facts_.total_steps);
 }
 
+/// PiSSA, where asked for. Rank 0's decomposition counts: machines may differ in its last bits.
+void TrainingRun::start_from_principal_parts() {
+  const auto method = pissa_method(lora_.init);
+  if (!method || !trainable_->is_adapter()) return;
+  together(*control_, [&] {
+    if (root()) find_principal_parts(*decoder_, *method, static_cast<std::uint64_t>(config_.run.seed));
+  });
+  for (const ParameterPtr& parameter : trainable_->parameters()) {
+    const torch::Tensor host = parameter->value.to(torch::kCPU).contiguous();
+    control_->broadcast(buffer_of(host), 0);
+    parameter->value = host.to(device_);
+  }
+  take_out_of_base(*decoder_);
+}
+
 /// Sets the parameters, from the newest checkpoint where there is one, and returns the step to go on with.
 std::int64_t TrainingRun::resume(const TrainingRunOptions& options) {
   watchdog_.enter(Phase::kLoadCheckpoint, 0);
@@ -259,6 +291,7 @@ std::int64_t TrainingRun::resume(const TrainingRunOptions& options) {
                          .need_master = optimizer_->has_distinct_master()},
                         *control_);
   if (!found) {
+    start_from_principal_parts();
     optimizer_->set_parameters(trainable_->values());
     return 0;
   }
@@ -272,9 +305,11 @@ std::int64_t TrainingRun::resume(const TrainingRunOptions& options) {
             "trained on, or "
             "choose another run.dir",
             where);
-    if (!optimizer_->has_distinct_master())
-      values = read_parameters(checkpoint_->folder / parameter_file(trainable_->is_adapter()),
-                               trainable_->parameters());
+    const Path file = checkpoint_->folder / parameter_file(trainable_->is_adapter());
+    if (trainable_->is_adapter())
+      values = read_adapter_values(*decoder_, lora_, file);
+    else if (!optimizer_->has_distinct_master())
+      values = read_parameters(file, trainable_->parameters());
   });
   if (!values.empty()) optimizer_->set_parameters(values);
   optimizer_->load(checkpoint_->optimizer);

@@ -39,11 +39,33 @@ void find_without_effect(const LoadedConfig& config, Problems& problems) {
 }
 
 void find_bad_targets(const LoadedConfig& config, Problems& problems) {
-  const auto& targets = config.values.lora.targets;
-  if (targets.size() > 1 && std::find(targets.begin(), targets.end(), "all-linear") != targets.end())
-    problems.push_back(
-        fmt::format("{}: lora.targets names \"all-linear\" and single layers; keep one or the other",
-                    origin(config, "lora.targets")));
+  const LoraConfig& lora = config.values.lora;
+  const auto is_whole = [](const std::string& item) {
+    return item == "all-linear" || item == "auto" || item.starts_with("re:");
+  };
+  const auto check_alone = [&](const std::vector<std::string>& items, const char* key) {
+    const auto found = std::find_if(items.begin(), items.end(), is_whole);
+    if (items.size() > 1 && found != items.end())
+      problems.push_back(fmt::format("{}: {} names {} and single modules; keep one or the other",
+                                     origin(config, key), key, toml_string(*found)));
+  };
+  check_alone(lora.targets, "lora.targets");
+  check_alone(lora.exclude_modules, "lora.exclude_modules");
+  const std::string& first = lora.targets.empty() ? std::string() : lora.targets.front();
+  if (!lora.layers_to_transform.empty() && first.starts_with("re:"))
+    problems.push_back(fmt::format(
+        "{}: lora.layers_to_transform does not go with a lora.targets that is an expression; let the "
+        "expression name the layers",
+        origin(config, "lora.layers_to_transform")));
+}
+
+void find_bad_start(const LoadedConfig& config, Problems& problems) {
+  const LoraConfig& lora = config.values.lora;
+  if (lora.dora && lora.init.starts_with("pissa"))
+    problems.push_back(fmt::format(
+        "{}: lora.init = {} does not go with lora.dora, because such an adapter could not be saved for the "
+        "unchanged base model; choose one",
+        origin(config, "lora.init"), toml_string(lora.init)));
 }
 
 void find_bad_lengths(const LoadedConfig& config, Problems& problems) {
@@ -91,6 +113,7 @@ void check_config(const LoadedConfig& config) {
   find_missing(config, problems);
   find_without_effect(config, problems);
   find_bad_targets(config, problems);
+  find_bad_start(config, problems);
   find_bad_lengths(config, problems);
   find_clashing_paths(config, problems);
   require(problems.empty(), "{}", fmt::join(problems, "\n"));

@@ -56,8 +56,13 @@ RawValue to_raw(const Json& json) {
       for (const Json& item : json) list.push_back(to_raw(item));
       return {std::move(list)};
     }
+    case Json::value_t::object: {
+      RawValue::Table table;
+      for (const auto& [key, item] : json.items()) table.emplace(key, to_raw(item));
+      return {std::move(table)};
+    }
     default:
-      return {RawValue::Other{json.is_null() ? "null" : "an object"}};
+      return {RawValue::Other{"null"}};
   }
 }
 

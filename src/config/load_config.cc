@@ -72,7 +72,12 @@ RawValue to_raw(const toml::node& node) {
     for (const toml::node& item : *v) list.push_back(to_raw(item));
     return {std::move(list)};
   }
-  return {RawValue::Other{node.is_table() ? "a table" : "a date or time"}};
+  if (const auto* v = node.as_table()) {
+    RawValue::Table table;
+    for (const auto& [key, item] : *v) table.emplace(std::string(key.str()), to_raw(item));
+    return {std::move(table)};
+  }
+  return {RawValue::Other{"a date or time"}};
 }
 
 const std::vector<std::string>& section_names() {

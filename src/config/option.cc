@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <type_traits>
 
@@ -35,6 +36,7 @@ std::string found_text(const RawValue& raw) {
                [](double v) { return fmt::format("the number {}", float_text(v)); },
                [](const std::string& v) { return "the string " + toml_string(v.substr(0, 80)); },
                [](const RawValue::List& v) { return fmt::format("a list of {}", v.size()); },
+               [](const RawValue::Table&) { return std::string("a table"); },
                [](const RawValue::Other& v) { return v.kind; }},
       raw.value);
 }
@@ -42,6 +44,10 @@ std::string found_text(const RawValue& raw) {
 /// The end of a type error: how to write what was probably meant.
 std::string type_remedy(const Option& option, const RawValue& raw) {
   if (takes_text(option) || takes_list(option)) return "write it in double quotes";
+  if (takes_table(option))
+    return fmt::format("write for instance {} = {{\"q_proj\" = 4}}, names with a dot in quotes",
+                       option.key());
+  if (takes_integers(option)) return fmt::format("write for instance {} = [0, 1]", option.key());
   const bool text = std::holds_alternative<std::string>(raw.value);
   return fmt::format("write for instance {} = {}{}", option.key(), option_value(option, RunConfig{}),
                      text ? ", without quotes" : "");
@@ -111,6 +117,48 @@ std::vector<std::string> as_list(const Option& option, const RawValue& raw, std:
   return list;
 }
 
+std::int64_t as_integer(const Option& option, const RawValue& raw, std::string_view where) {
+  const auto value = as<std::int64_t>(option, raw, where);
+  check_number(option, static_cast<double>(value), fmt::format("{}", value), where);
+  return value;
+}
+
+std::vector<std::int64_t> as_integers(const Option& option, const RawValue& raw, std::string_view where) {
+  std::vector<std::int64_t> list;
+  std::set<std::int64_t> seen;
+  for (const RawValue& item : as<RawValue::List>(option, raw, where)) {
+    list.push_back(as_integer(option, item, where));
+    require(seen.insert(list.back()).second, "{}: {} names {} twice; remove one of them", where, option.name,
+            list.back());
+  }
+  return list;
+}
+
+template <typename Value>
+void assign_table(const Option& option, const RawValue& raw, std::string_view where,
+                  std::map<std::string, Value>& field) {
+  field.clear();
+  for (const auto& [key, item] : as<RawValue::Table>(option, raw, where)) {
+    require(!key.empty(), "{}: {} has an empty name; remove it", where, option.name);
+    if constexpr (std::is_same_v<Value, double>) {
+      field[key] = as_number(option, item, where);
+    } else {
+      field[key] = as_integer(option, item, where);
+    }
+  }
+}
+
+std::string number_text(std::int64_t value) { return fmt::format("{}", value); }
+std::string number_text(double value) { return float_text(value); }
+
+template <typename Value>
+std::string table_text(const std::map<std::string, Value>& table) {
+  std::vector<std::string> entries;
+  for (const auto& [key, value] : table)
+    entries.push_back(fmt::format("{} = {}", toml_string(key), number_text(value)));
+  return fmt::format("{{{}}}", fmt::join(entries, ", "));
+}
+
 std::string list_text(const std::vector<std::string>& list) {
   std::vector<std::string> quoted;
   for (const std::string& item : list) quoted.push_back(toml_string(item));
@@ -164,6 +212,16 @@ bool takes_list(const Option& option) {
   return std::holds_alternative<std::vector<std::string>*>(field_of(option, RunConfig{}));
 }
 
+bool takes_integers(const Option& option) {
+  return std::holds_alternative<std::vector<std::int64_t>*>(field_of(option, RunConfig{}));
+}
+
+bool takes_table(const Option& option) {
+  const OptionField field = field_of(option, RunConfig{});
+  return std::holds_alternative<std::map<std::string, std::int64_t>*>(field) ||
+         std::holds_alternative<std::map<std::string, double>*>(field);
+}
+
 bool is_off(const Option& option, const RunConfig& config) {
   return std::visit(Overload{[](const std::string* v) { return v->empty(); },
                              [](const std::vector<std::string>* v) { return v->empty(); },
@@ -174,11 +232,7 @@ bool is_off(const Option& option, const RunConfig& config) {
 
 void assign_option(const Option& option, const RawValue& raw, std::string_view where, RunConfig& config) {
   std::visit(Overload{[&](bool* field) { *field = as<bool>(option, raw, where); },
-                      [&](std::int64_t* field) {
-                        const auto value = as<std::int64_t>(option, raw, where);
-                        check_number(option, static_cast<double>(value), fmt::format("{}", value), where);
-                        *field = value;
-                      },
+                      [&](std::int64_t* field) { *field = as_integer(option, raw, where); },
                       [&](double* field) { *field = as_number(option, raw, where); },
                       [&](std::array<double, 2>* field) {
                         const auto* list = std::get_if<RawValue::List>(&raw.value);
@@ -191,24 +245,29 @@ void assign_option(const Option& option, const RawValue& raw, std::string_view w
                         check_choice(option, value, where);
                         *field = value;
                       },
-                      [&](std::vector<std::string>* field) { *field = as_list(option, raw, where); }},
+                      [&](std::vector<std::string>* field) { *field = as_list(option, raw, where); },
+                      [&](std::vector<std::int64_t>* field) { *field = as_integers(option, raw, where); },
+                      [&](auto* table) { assign_table(option, raw, where, *table); }},
              option.field(config));
   require(!option.required || !is_off(option, config), "{}: {} must not be empty ({})", where, option.name,
           option.meaning);
 }
 
 std::string option_value(const Option& option, const RunConfig& config) {
-  return std::visit(Overload{[](const bool* v) { return std::string(*v ? "true" : "false"); },
-                             [](const std::int64_t* v) { return fmt::format("{}", *v); },
-                             [](const double* v) { return float_text(*v); },
-                             [](const std::array<double, 2>* v) {
-                               return fmt::format("[{}, {}]", float_text((*v)[0]), float_text((*v)[1]));
-                             },
-                             [](const std::string* v) { return toml_string(*v); },
-                             [](const std::vector<std::string>* v) {
-                               return v->size() == 1 ? toml_string(v->front()) : list_text(*v);
-                             }},
-                    field_of(option, config));
+  return std::visit(
+      Overload{[](const bool* v) { return std::string(*v ? "true" : "false"); },
+               [](const std::int64_t* v) { return fmt::format("{}", *v); },
+               [](const double* v) { return float_text(*v); },
+               [](const std::array<double, 2>* v) {
+                 return fmt::format("[{}, {}]", float_text((*v)[0]), float_text((*v)[1]));
+               },
+               [](const std::string* v) { return toml_string(*v); },
+               [](const std::vector<std::string>* v) {
+                 return v->size() == 1 ? toml_string(v->front()) : list_text(*v);
+               },
+               [](const std::vector<std::int64_t>* v) { return fmt::format("[{}]", fmt::join(*v, ", ")); },
+               [](const auto* table) { return table_text(*table); }},
+      field_of(option, config));
 }
 
 OrderedJson option_json(const Option& option, const RunConfig& config) {
@@ -233,7 +292,16 @@ std::string option_allowed(const Option& option) {
                  return fmt::format("a list of two numbers, each {}", range_text(option.range, false));
                },
                [&](std::string*) { return text(); },
-               [](std::vector<std::string>*) { return std::string("a string or a list of strings"); }},
+               [](std::vector<std::string>*) { return std::string("a string or a list of strings"); },
+               [&](std::vector<std::int64_t>*) {
+                 return fmt::format("a list of integers, each {}", range_text(option.range, true));
+               },
+               [&](std::map<std::string, std::int64_t>*) {
+                 return fmt::format("a table of integers, each {}", range_text(option.range, true));
+               },
+               [&](std::map<std::string, double>*) {
+                 return fmt::format("a table of numbers, each {}", range_text(option.range, false));
+               }},
       field_of(option, RunConfig{}));
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -15,17 +16,19 @@ namespace ranktune {
 /// A value as a file, a command line or a checkpoint's JSON gives it, before it is known what it should be.
 struct RawValue {
   using List = std::vector<RawValue>;
+  using Table = std::map<std::string, RawValue>;
   struct Other {
-    std::string kind;  ///< "a table", "a date" …: nothing that an option could be
+    std::string kind;  ///< "a date", "null" …: nothing that an option could be
   };
-  std::variant<bool, std::int64_t, double, std::string, List, Other> value;
+  std::variant<bool, std::int64_t, double, std::string, List, Table, Other> value;
 };
 
 /// Where an option lives in a RunConfig; the alternative says its type.
 using OptionField = std::variant<bool*, std::int64_t*, double*, std::array<double, 2>*, std::string*,
-                                 std::vector<std::string>*>;
+                                 std::vector<std::string>*, std::vector<std::int64_t>*,
+                                 std::map<std::string, std::int64_t>*, std::map<std::string, double>*>;
 
-/// The interval of a number, or of each number of a pair.
+/// The interval of a number, or of each number of a pair, list or table.
 struct Range {
   double low = 0;
   double high = 0;
@@ -65,6 +68,9 @@ void assign_option(const Option& option, const RawValue& raw, std::string_view w
 /// value.
 bool takes_text(const Option& option);
 bool takes_list(const Option& option);
+/// Whether it is a list of integers, or a table of numbers.
+bool takes_integers(const Option& option);
+bool takes_table(const Option& option);
 
 /// Whether the value asks for nothing: "", [], 0 or false.
 bool is_off(const Option& option, const RunConfig& config);

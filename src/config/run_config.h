@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -47,8 +48,15 @@ struct LoraConfig {
   std::int64_t rank = 8;
   double alpha = 16;
   double dropout = 0;
-  std::vector<std::string> targets{"all-linear"};
+  std::vector<std::string> targets{"auto"};  ///< "auto": the family's usual ones
+  std::vector<std::string> exclude_modules;
+  std::vector<std::int64_t> layers_to_transform;     ///< empty: all
+  std::map<std::string, std::int64_t> rank_pattern;  ///< ranks of single modules
+  std::map<std::string, double> alpha_pattern;       ///< alphas of single modules
   bool rslora = false;
+  bool dora = false;
+  std::string init = "default";  ///< default | gaussian | pissa | pissa_niter_N
+  double plus_ratio = 1;         ///< LoRA+: learning rate of B as a multiple of A's
 };
 
 struct OptimizerConfig {

@@ -1,11 +1,12 @@
 #include "model/adapter.h"
 
 #include <algorithm>
-#include <map>
+#include <cmath>
 #include <set>
 
 #include "base/error.h"
 #include "model/lora.h"
+#include "model/lora_init.h"
 #include "storage/safetensors_writer.h"
 #include "tensor/dtype.h"
 #include "tensor/from_storage.h"
@@ -17,105 +18,46 @@ constexpr const char* kConfigFile = "adapter_config.json";
 constexpr const char* kWeightsFile = "adapter_model.safetensors";
 constexpr const char* kOriginFile = "ranktune.json";
 
-/// PEFT's switches that change the mathematics, with the one value that is computed here.
-const std::map<std::string, Json>& required_switches() {
-  static const std::map<std::string, Json> switches{
-      {"peft_type", "LORA"},
-      {"use_dora", false},
-      {"bias", "none"},
-      {"fan_in_fan_out", false},
-      {"lora_bias", false},
-      {"modules_to_save", nullptr},
-      {"layers_to_transform", nullptr},
-      {"layer_replication", nullptr},
-      {"target_parameters", nullptr},
-      {"trainable_token_indices", nullptr},
-      {"alora_invocation_tokens", nullptr},
-      {"exclude_modules", nullptr},
-      {"use_qalora", false},
-      {"use_bdlora", nullptr},
-      {"megatron_config", nullptr},
-  };
-  return switches;
+/// The options of the ordinary adapter of twice the rank, with the same scale.
+LoraOptions converted(LoraOptions options) {
+  const double factor = options.use_rslora ? std::sqrt(2.0) : 2.0;
+  options.rank *= 2;
+  options.alpha *= factor;
+  for (auto& [module, rank] : options.rank_pattern) rank *= 2;
+  for (auto& [module, alpha] : options.alpha_pattern) alpha *= factor;
+  options.init = "default";
+  return options;
 }
 
-std::vector<std::string> read_targets(const Json& config, const std::string& where) {
-  const Json& targets = config.contains("target_modules") ? config["target_modules"] : Json();
-  if (targets.is_string() && targets == "all-linear") return {"all-linear"};
-  require(targets.is_array() && !targets.empty(),
-          "{}: \"target_modules\" is {}, but a list of module names is needed (a regular expression is not "
-          "supported)",
-          where, targets.dump().substr(0, 80));
-  return json_get<std::vector<std::string>>(config, "target_modules", where);
+/// A and B of each adapter become [A;A_0] and [B|-B_0]. `values`: in the order of lora_parameters.
+void append_start(Decoder& decoder, std::vector<torch::Tensor>& values) {
+  std::size_t i = 0;
+  for (const Linear* linear : decoder.linears()) {
+    if (!linear->lora) continue;
+    values[i] = torch::cat({values[i], linear->lora->start_a.cpu()}, 0);
+    values[i + 1] = torch::cat({values[i + 1], -linear->lora->start_b.cpu()}, 1);
+    i += 2;
+  }
 }
 
-/// The shortest module names PEFT needs to find the same modules again.
-std::vector<std::string> last_parts(const std::vector<std::string>& modules) {
-  std::set<std::string> names;
-  for (const std::string& module : modules) names.insert(module.substr(module.rfind('.') + 1));
-  return {names.begin(), names.end()};
+/// The parameters as they stand in a converted adapter's file: their names, with both shapes doubled.
+ParameterList converted_parameters(const ParameterList& parameters) {
+  ParameterList list;
+  for (const ParameterPtr& parameter : parameters) {
+    std::vector<std::int64_t> shape = parameter->value.sizes().vec();
+    shape[parameter->name.ends_with(".lora_A.weight") ? 0 : 1] *= 2;
+    list.push_back(std::make_shared<Parameter>(parameter->name, torch::empty(shape, torch::kMeta)));
+  }
+  return list;
 }
 
 }  // namespace
 
-OrderedJson adapter_config(const LoraOptions& options, const std::vector<std::string>& modules,
-                           const std::string& base_model) {
-  const bool all =
-      std::find(options.targets.begin(), options.targets.end(), "all-linear") != options.targets.end();
-  return OrderedJson{
-      {"peft_type", "LORA"},
-      {"task_type", "CAUSAL_LM"},
-      {"base_model_name_or_path", base_model},
-      {"r", options.rank},
-      {"lora_alpha", options.alpha},
-      {"lora_dropout", options.dropout},
-      {"target_modules", all ? last_parts(modules) : options.targets},
-      {"rank_pattern", options.rank_pattern},
-      {"alpha_pattern", options.alpha_pattern},
-      {"use_rslora", options.use_rslora},
-      {"use_dora", false},
-      {"bias", "none"},
-      {"fan_in_fan_out", false},
-      {"init_lora_weights", true},
-      {"inference_mode", true},
-      {"modules_to_save", nullptr},
-      {"layers_to_transform", nullptr},
-      {"layers_pattern", nullptr},
-      {"revision", nullptr},
-  };
-}
-
-LoraOptions read_adapter_config(const Path& adapter_folder) {
-  const Path file = adapter_folder / kConfigFile;
-  require(std::filesystem::exists(file), "{} is not a PEFT adapter folder: it has no {}",
-          adapter_folder.string(), kConfigFile);
-  const std::string where = file.string();
-  const Json config = read_json_file(file);
-  for (const auto& [key, wanted] : required_switches()) {
-    if (!config.contains(key) || config[key] == wanted || config[key].is_null()) continue;
-    fail("{}: \"{}\" is {}, which is not supported (only {})", where, key, config[key].dump().substr(0, 80),
-         wanted.dump());
-  }
-  LoraOptions options;
-  options.rank = json_get<std::int64_t>(config, "r", where);
-  require(options.rank >= 1 && options.rank <= 65536, "{}: \"r\" is {}, which is not a possible rank", where,
-          options.rank);
-  options.alpha = json_get_or<double>(config, "lora_alpha", static_cast<double>(options.rank), where);
-  options.dropout = json_get_or<double>(config, "lora_dropout", 0.0, where);
-  options.targets = read_targets(config, where);
-  options.use_rslora = json_get_or<bool>(config, "use_rslora", false, where);
-  options.rank_pattern = json_get_or<std::map<std::string, std::int64_t>>(config, "rank_pattern", {}, where);
-  options.alpha_pattern = json_get_or<std::map<std::string, double>>(config, "alpha_pattern", {}, where);
-  return options;
-}
-
 std::vector<AdapterFile> adapter_files(Decoder& decoder, const LoraOptions& options,
                                        const std::vector<torch::Tensor>& values,
                                        const AdapterOrigin& origin) {
-  std::vector<std::string> modules;
-  for (const Linear* linear : decoder.linears())
-    if (linear->lora) modules.push_back(linear->name);
-  std::string config = adapter_config(options, modules, origin.base_model).dump(2) + "\n";
+  const bool pissa = pissa_method(options.init).has_value();
+  std::string config = adapter_config(pissa ? converted(options) : options, origin.base_model).dump(2) + "\n";
   std::string origin_text =
       OrderedJson{
           {"base_model", origin.base_model},
@@ -128,11 +70,11 @@ std::vector<AdapterFile> adapter_files(Decoder& decoder, const LoraOptions& opti
           .dump(2) +
       "\n";
   std::vector<torch::Tensor> copies;
-  std::uint64_t bytes = 0;
-  for (const torch::Tensor& value : values) {
+  for (const torch::Tensor& value : values)
     copies.push_back(value.detach().to(torch::kCPU, torch::kFloat32, /*non_blocking=*/false, /*copy=*/true));
-    bytes += copies.back().nbytes();
-  }
+  if (pissa) append_start(decoder, copies);
+  std::uint64_t bytes = 0;
+  for (const torch::Tensor& copy : copies) bytes += copy.nbytes();
   const auto text_file = [](const char* name, std::string text) {
     const std::uint64_t size = text.size();
     return AdapterFile{name, size, [text = std::move(text)](const Path& path) { write_file(path, text); }};
@@ -143,6 +85,22 @@ std::vector<AdapterFile> adapter_files(Decoder& decoder, const LoraOptions& opti
              write_parameters(path, parameters, copies);
            }},
           text_file(kOriginFile, std::move(origin_text))};
+}
+
+std::vector<torch::Tensor> read_adapter_values(Decoder& decoder, const LoraOptions& options,
+                                               const Path& file) {
+  const ParameterList parameters = lora_parameters(decoder);
+  if (!pissa_method(options.init)) return read_parameters(file, parameters);
+  const std::vector<torch::Tensor> stored = read_parameters(file, converted_parameters(parameters));
+  std::vector<torch::Tensor> values;
+  for (std::size_t i = 0; i < stored.size(); i += 2) {
+    const std::vector<torch::Tensor> a = stored[i].chunk(2, 0), b = stored[i + 1].chunk(2, 1);
+    values.insert(values.end(), {a[0].contiguous(), b[0].contiguous()});
+    parameters[i]->value = a[1].contiguous().to(decoder.device());
+    parameters[i + 1]->value = (-b[1]).contiguous().to(decoder.device());
+  }
+  take_out_of_base(decoder);
+  return values;
 }
 
 void write_adapter(const Path& folder, const std::vector<AdapterFile>& files) {
@@ -196,7 +154,7 @@ std::vector<torch::Tensor> read_parameters(const Path& path, const ParameterList
 }
 
 LoraOptions load_adapter(Decoder& decoder, const Path& adapter_folder) {
-  LoraOptions options = read_adapter_config(adapter_folder);
+  const LoraOptions options = resolve_targets(decoder, read_adapter_config(adapter_folder));
   add_lora(decoder, options, 0);
   const ParameterList parameters = lora_parameters(decoder);
   const std::vector<torch::Tensor> values = read_parameters(adapter_folder / kWeightsFile, parameters);
@@ -215,19 +173,6 @@ AdapterOrigin read_adapter_origin(const Path& adapter_folder) {
           .template_name = json_get_or<std::string>(origin, "template", "", where),
           .template_fingerprint = json_get_or<std::string>(origin, "template_fingerprint", "", where),
           .step = json_get_or<std::int64_t>(origin, "step", 0, where)};
-}
-
-void merge_lora(Decoder& decoder) {
-  const torch::NoGradGuard no_grad;
-  for (Linear* linear : decoder.linears()) {
-    if (!linear->lora) continue;
-    const torch::Tensor update = torch::matmul(linear->lora->b->value.to(torch::kFloat32),
-                                               linear->lora->a->value.to(torch::kFloat32)) *
-                                 linear->lora->scale;
-    const torch::ScalarType dtype = linear->weight->value.scalar_type();
-    linear->weight->value = (linear->weight->value.to(torch::kFloat32) + update).to(dtype);
-    linear->lora.reset();
-  }
 }
 
 }  // namespace ranktune

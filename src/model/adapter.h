@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/json.h"
+#include "model/adapter_config.h"
 #include "model/decoder.h"
 #include "model/lora_options.h"
 
@@ -21,13 +21,6 @@ struct AdapterOrigin {
   std::int64_t step = 0;
 };
 
-/// adapter_config.json as PEFT writes and reads it. `modules`: the adapted modules' names.
-OrderedJson adapter_config(const LoraOptions& options, const std::vector<std::string>& modules,
-                           const std::string& base_model);
-
-/// Reads PEFT's adapter_config.json. A kind or switch that is not computed here is an Error naming it.
-LoraOptions read_adapter_config(const Path& adapter_folder);
-
 /// One file of an adapter folder: its name, about how many bytes it will have, and what writes it to a path.
 /// `write` holds everything it needs in host memory, so it may run later and on another thread.
 struct AdapterFile {
@@ -37,9 +30,16 @@ struct AdapterFile {
 };
 
 /// adapter_config.json, adapter_model.safetensors (fp32) and ranktune.json for the adapter on `decoder`.
-/// `values`: its tensors in the order of lora_parameters, on any device; they are copied.
+/// `values`: its tensors in the order of lora_parameters, on any device; they are copied. A PiSSA adapter is
+/// written as the ordinary one of twice the rank that does the same to the whole base model: W_rest + s B A =
+/// W + s [B|-B_0] [A;A_0] (PEFT's path_initial_model_for_weight_conversion).
 std::vector<AdapterFile> adapter_files(Decoder& decoder, const LoraOptions& options,
                                        const std::vector<torch::Tensor>& values, const AdapterOrigin& origin);
+
+/// The current values of the adapter in a file that adapter_files wrote, for lora_parameters. Of a PiSSA
+/// adapter the file also holds what was taken out of the base model; it is taken out of this one.
+std::vector<torch::Tensor> read_adapter_values(Decoder& decoder, const LoraOptions& options,
+                                               const Path& file);
 
 /// An adapter folder that appears under its name only when whole; an older one of that name is replaced.
 void write_adapter(const Path& folder, const std::vector<AdapterFile>& files);
@@ -59,9 +59,5 @@ void write_parameters(const Path& file, const ParameterList& parameters,
 
 /// ranktune.json of an adapter folder; all fields empty where there is none (an adapter that PEFT wrote).
 AdapterOrigin read_adapter_origin(const Path& adapter_folder);
-
-/// Adds every adapter into its linear's weight, in fp32 and rounded once to the weight's dtype, and removes
-/// it.
-void merge_lora(Decoder& decoder);
 
 }  // namespace ranktune

@@ -71,8 +71,11 @@ void add_parameters(DecoderLayer& layer, ParameterList& all) {
 std::vector<torch::Tensor> trained_weights(DecoderLayer& layer) {
   ParameterList all;
   add_parameters(layer, all);
-  for (const Linear* linear : layer_linears(layer))
-    if (linear->lora) all.insert(all.end(), {linear->lora->a, linear->lora->b});
+  for (const Linear* linear : layer_linears(layer)) {
+    if (!linear->lora) continue;
+    all.insert(all.end(), {linear->lora->a, linear->lora->b});
+    if (linear->lora->magnitude) all.push_back(linear->lora->magnitude);
+  }
   std::vector<torch::Tensor> trained;
   for (const ParameterPtr& parameter : all)
     if (parameter->value.requires_grad()) trained.push_back(parameter->value);

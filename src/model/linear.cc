@@ -16,16 +16,43 @@ torch::Tensor dropout_mask(const torch::Tensor& like, double p, std::uint64_t se
   return mask.to(like.options());
 }
 
+/// The factor of each row of W + scale * B A, in the type of `x`. The lengths are held constant in the
+/// gradient (Liu et al. 2024, section 4.3).
+torch::Tensor magnitude_factor(const Linear& linear, const torch::Tensor& x) {
+  return (linear.lora->magnitude->value.to(torch::kFloat32) / row_lengths(linear)).to(x.scalar_type());
+}
+
 }  // namespace
 
 torch::Tensor Linear::forward(const torch::Tensor& x, const ForwardMode& mode) const {
-  torch::Tensor y = torch::nn::functional::linear(x, weight->value, bias ? bias->value : torch::Tensor());
-  if (!lora || !mode.use_adapter) return y;
+  namespace F = torch::nn::functional;
+  const torch::Tensor shift = bias ? bias->value : torch::Tensor();
+  if (!lora || !mode.use_adapter) return F::linear(x, weight->value, shift);
+  const bool drop = mode.training && lora->dropout > 0;
   torch::Tensor input = x;
-  if (mode.training && lora->dropout > 0)
-    input = x * dropout_mask(x, lora->dropout, mix_seed(mode.dropout_seed, lora->site));
-  const torch::Tensor low = torch::nn::functional::linear(input, lora->a->value);
-  return y.add_(torch::nn::functional::linear(low, lora->b->value), lora->scale);
+  if (drop) input = x * dropout_mask(x, lora->dropout, mix_seed(mode.dropout_seed, lora->site));
+  const torch::Tensor update = F::linear(F::linear(input, lora->a->value), lora->b->value);
+  if (!lora->magnitude) return F::linear(x, weight->value, shift).add_(update, lora->scale);
+  const torch::Tensor factor = magnitude_factor(*this, x);
+  if (!drop) {
+    const torch::Tensor y = F::linear(x, weight->value).add_(update, lora->scale) * factor;
+    return shift.defined() ? y + shift : y;
+  }
+  // PEFT drops inputs of the whole change, the part of it that comes from rescaling W too.
+  return F::linear(x, weight->value, shift) + (factor - 1) * F::linear(input, weight->value) +
+         factor * lora->scale * update;
+}
+
+torch::Tensor updated_weight(const Linear& linear) {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor update =
+      torch::matmul(linear.lora->b->value.to(torch::kFloat32), linear.lora->a->value.to(torch::kFloat32));
+  return linear.weight->value.to(torch::kFloat32) + update * linear.lora->scale;
+}
+
+torch::Tensor row_lengths(const Linear& linear) {
+  const torch::NoGradGuard no_grad;
+  return torch::linalg_vector_norm(updated_weight(linear), 2, 1);
 }
 
 }  // namespace ranktune

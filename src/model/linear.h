@@ -11,13 +11,17 @@
 
 namespace ranktune {
 
-/// The low-rank update of one linear: scale * B A x (Hu et al. 2021).
+/// The low-rank update of one linear: scale * B A x (Hu et al. 2021). With a magnitude, DoRA (Liu et al.
+/// 2024): the rows of W + scale * B A are given the lengths that the magnitude holds.
 struct LoraUpdate {
-  ParameterPtr a;  ///< [r, in]
-  ParameterPtr b;  ///< [out, r]
+  ParameterPtr a;          ///< [r, in]
+  ParameterPtr b;          ///< [out, r]
+  ParameterPtr magnitude;  ///< [out], null without DoRA
   double scale = 1.0;
   double dropout = 0.0;
   std::uint64_t site = 0;  ///< which linear this is, for its dropout masks
+  /// The A and B whose update was taken out of the linear's weight (PiSSA); undefined where none was.
+  torch::Tensor start_a, start_b;
 };
 
 /// What decides the random choices of one forward pass. Two passes with the same words draw the same masks,
@@ -41,5 +45,11 @@ struct Linear {
   std::int64_t in_features() const { return weight->value.size(1); }
   std::int64_t out_features() const { return weight->value.size(0); }
 };
+
+/// W + scale * B A in fp32 without a gradient, [out, in]: the linear with its update, without a magnitude.
+torch::Tensor updated_weight(const Linear& linear);
+/// Lengths of the rows of W + scale * B A in fp32 without a gradient, [out]: where DoRA's magnitude starts
+/// from.
+torch::Tensor row_lengths(const Linear& linear);
 
 }  // namespace ranktune

@@ -8,14 +8,12 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "model/lora_init.h"
+#include "model/module_match.h"
+#include "model/weight_names.h"
 
 namespace ranktune {
 namespace {
-
-bool ends_with_module(const std::string& name, const std::string& target) {
-  return name == target || (name.size() > target.size() && name.ends_with(target) &&
-                            name[name.size() - target.size() - 1] == '.');
-}
 
 std::uint64_t name_seed(const std::string& name) {
   std::uint64_t seed = 0;
@@ -23,74 +21,104 @@ std::uint64_t name_seed(const std::string& name) {
   return seed;
 }
 
-torch::Tensor uniform(std::int64_t rows, std::int64_t columns, float bound, std::uint64_t seed) {
-  torch::Tensor values = torch::empty({rows, columns});
-  float* out = values.data_ptr<float>();
-  const CounterRandom random(seed);
-  for (std::int64_t i = 0; i < rows * columns; ++i)
-    out[i] = static_cast<float>(random.uniform(static_cast<std::uint64_t>(i)) * 2.0 - 1.0) * bound;
-  return values;
+std::string last_part(const std::string& module) { return module.substr(module.rfind('.') + 1); }
+
+[[noreturn]] void fail_target(const std::vector<Linear*>& linears, const std::string& target) {
+  std::set<std::string> known;
+  for (const Linear* linear : linears) known.insert(last_part(linear->name));
+  fail("lora.targets: no module of this model is called \"{}\"; it has {} (or use \"all-linear\")", target,
+       fmt::join(known, ", "));
 }
 
-/// PEFT matches a pattern's key like a target: the module's name ends with it.
-template <typename Value>
-Value pattern_value(const std::map<std::string, Value>& pattern, const std::string& name, Value fallback) {
-  for (const auto& [key, value] : pattern)
-    if (ends_with_module(name, key)) return value;
-  return fallback;
-}
-
-void require_targets_hit(const std::vector<Linear*>& linears, const std::vector<std::string>& targets) {
-  for (const std::string& target : targets) {
-    if (target == "all-linear" || std::any_of(linears.begin(), linears.end(), [&](const Linear* linear) {
-          return ends_with_module(linear->name, target);
-        }))
-      continue;
-    std::set<std::string> known;
-    for (const Linear* linear : linears) known.insert(linear->name.substr(linear->name.rfind('.') + 1));
-    fail("lora.targets: no module of this model is called \"{}\"; it has {} (or use \"all-linear\")", target,
-         fmt::join(known, ", "));
-  }
+/// PEFT would put an adapter on these too.
+void require_not_targeted(const Decoder& decoder, const LoraOptions& options) {
+  const ModelNames names = model_names(decoder.architecture().family);
+  for (const std::string& module : {names.embedding, names.head})
+    require(!is_target(options, module),
+            "lora.targets: {} cannot have an adapter; leave it out of lora.targets, or name it in "
+            "lora.exclude_modules",
+            module);
 }
 
 }  // namespace
 
-bool is_target(const std::string& name, const std::vector<std::string>& targets) {
-  return std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
-    return target == "all-linear" || ends_with_module(name, target);
-  });
+LoraOptions resolve_targets(Decoder& decoder, LoraOptions options) {
+  const std::vector<Linear*> linears = decoder.linears();
+  const std::vector<std::string> names = options.targets.names;
+  if (names == std::vector<std::string>{"auto"}) {
+    options.targets.names = usual_targets(decoder.architecture().family);
+  } else if (names == std::vector<std::string>{"all-linear"}) {
+    std::set<std::string> all;
+    for (const Linear* linear : linears) all.insert(last_part(linear->name));
+    options.targets.names.assign(all.begin(), all.end());
+  }
+  return options;
+}
+
+void check_targets(Decoder& decoder, const LoraOptions& options) {
+  const std::vector<Linear*> linears = decoder.linears();
+  for (const std::string& name : options.targets.names)
+    if (std::none_of(linears.begin(), linears.end(), [&](const Linear* linear) {
+          return is_selected({.names = {name}, .regex = {}}, linear->name);
+        }))
+      fail_target(linears, name);
+  require_not_targeted(decoder, options);
 }
 
 void add_lora(Decoder& decoder, const LoraOptions& options, std::uint64_t seed) {
-  const std::vector<Linear*> linears = decoder.linears();
-  require_targets_hit(linears, options.targets);
+  const torch::NoGradGuard no_grad;
   std::uint64_t site = 0;
-  for (Linear* linear : linears) {
+  bool any = false;
+  for (Linear* linear : decoder.linears()) {
     ++site;
-    if (!is_target(linear->name, options.targets)) continue;
-    const std::int64_t rank = pattern_value(options.rank_pattern, linear->name, options.rank);
-    const double alpha = pattern_value(options.alpha_pattern, linear->name, options.alpha);
+    if (!is_target(options, linear->name)) continue;
+    any = true;
+    const std::int64_t rank = rank_of(options, linear->name);
     const auto ranks = static_cast<double>(rank);
     const std::string base = "base_model.model." + linear->name;
-    const float bound = 1.0f / std::sqrt(static_cast<float>(linear->in_features()));
+    const std::uint64_t own_seed = mix_seed(seed, name_seed(base));
     auto lora = std::make_unique<LoraUpdate>();
     lora->a = std::make_shared<Parameter>(
         base + ".lora_A.weight",
-        uniform(rank, linear->in_features(), bound, mix_seed(seed, name_seed(base))).to(decoder.device()));
+        new_lora_a(options, rank, linear->in_features(), own_seed).to(decoder.device()));
     lora->b = std::make_shared<Parameter>(base + ".lora_B.weight",
                                           torch::zeros({linear->out_features(), rank}).to(decoder.device()));
-    lora->scale = alpha / (options.use_rslora ? std::sqrt(ranks) : ranks);
+    lora->scale = alpha_of(options, linear->name) / (options.use_rslora ? std::sqrt(ranks) : ranks);
     lora->dropout = options.dropout;
     lora->site = site;
     linear->lora = std::move(lora);
+    if (options.use_dora)
+      linear->lora->magnitude =
+          std::make_shared<Parameter>(base + ".lora_magnitude_vector", row_lengths(*linear));
   }
+  require(any, "no linear of this model is among the adapter's target modules");
 }
 
 ParameterList lora_parameters(Decoder& decoder) {
   ParameterList all;
-  for (Linear* linear : decoder.linears())
-    if (linear->lora) all.insert(all.end(), {linear->lora->a, linear->lora->b});
+  for (Linear* linear : decoder.linears()) {
+    if (!linear->lora) continue;
+    all.insert(all.end(), {linear->lora->a, linear->lora->b});
+    if (linear->lora->magnitude) all.push_back(linear->lora->magnitude);
+  }
   return all;
+}
+
+void use_compute_dtype(Decoder& decoder) {
+  for (const ParameterPtr& parameter : lora_parameters(decoder))
+    if (parameter->value.dim() > 1) parameter->value = parameter->value.to(decoder.dtype());
+}
+
+void merge_lora(Decoder& decoder) {
+  const torch::NoGradGuard no_grad;
+  for (Linear* linear : decoder.linears()) {
+    if (!linear->lora) continue;
+    torch::Tensor merged = updated_weight(*linear);
+    if (linear->lora->magnitude)
+      merged *= (linear->lora->magnitude->value.to(torch::kFloat32) / row_lengths(*linear)).unsqueeze(1);
+    linear->weight->value = merged.to(linear->weight->value.scalar_type());
+    linear->lora.reset();
+  }
 }
 
 }  // namespace ranktune

@@ -9,18 +9,29 @@
 
 namespace ranktune {
 
-/// Does PEFT's LoraConfig.target_modules = `targets` mean the module `name`
-/// ("model.layers.0.self_attn.q_proj")? A target hits the module it names in full or whose last parts it
-/// names; "all-linear" hits every linear but the head.
-bool is_target(const std::string& name, const std::vector<std::string>& targets);
+/// The options with "auto" and "all-linear" replaced by the names they stand for in this model.
+LoraOptions resolve_targets(Decoder& decoder, LoraOptions options);
+/// Throws where a target of resolved options names nothing that can be adapted, naming the modules there are,
+/// or a module that PEFT would adapt and this program cannot. (PEFT's own adapters may name more than a model
+/// has.)
+void check_targets(Decoder& decoder, const LoraOptions& options);
 
-/// Puts a fresh adapter on the targeted linears: A uniform in +-1/sqrt(in) (PEFT's kaiming_uniform with a =
-/// sqrt(5)), B zero; fp32, drawn from `seed` and the module's name, so equal on all ranks. Throws when a
-/// target hits nothing, naming the modules there are.
+/// Puts a fresh adapter on the targeted linears: A by new_lora_a, B zero, DoRA's magnitude the row lengths of
+/// W; fp32, drawn from `seed` and the module's name, so equal on all ranks. PiSSA's values come afterwards,
+/// by find_principal_parts. The options must be resolved. Throws when they target nothing.
 void add_lora(Decoder& decoder, const LoraOptions& options, std::uint64_t seed);
 
-/// The adapter's parameters in the order of the linears, A before B. Names as PEFT saves them:
-/// "base_model.model.MODULE.lora_A.weight" [r,in], "...lora_B.weight" [out,r].
+/// The adapter's parameters in the order of the linears: A, B, magnitude. Names as PEFT saves them:
+/// "base_model.model.MODULE.lora_A.weight" [r,in], "...lora_B.weight" [out,r], "...lora_magnitude_vector"
+/// [out].
 ParameterList lora_parameters(Decoder& decoder);
+
+/// The adapter's matrices in the type they are computed in. Magnitudes stay fp32: they are near the row
+/// lengths, and a narrow type would round small changes of them away.
+void use_compute_dtype(Decoder& decoder);
+
+/// Adds every adapter into its linear's weight, in fp32 and rounded once to the weight's dtype, and removes
+/// it.
+void merge_lora(Decoder& decoder);
 
 }  // namespace ranktune

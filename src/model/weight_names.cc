@@ -39,4 +39,10 @@ LayerNames layer_names(Family family, std::int64_t layer) {
           .down = base + "mlp.down_proj"};
 }
 
+std::vector<std::string> usual_targets(Family family) {
+  // "c_proj" is both the attention's and the MLP's.
+  if (family == Family::kQwen1) return {"c_attn", "c_proj", "w1", "w2"};
+  return {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+}
+
 }  // namespace ranktune

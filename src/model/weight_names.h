@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "model/architecture.h"
 
@@ -23,5 +24,7 @@ struct ModelNames {
 
 ModelNames model_names(Family family);
 LayerNames layer_names(Family family, std::int64_t layer);
+/// The modules that adapters of this family usually have, by the last parts of their names.
+std::vector<std::string> usual_targets(Family family);
 
 }  // namespace ranktune

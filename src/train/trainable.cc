@@ -4,8 +4,11 @@
 
 namespace ranktune {
 
-TrainableSet::TrainableSet(Decoder& decoder)
-    : parameters_(lora_parameters(decoder)), dtype_(decoder.dtype()), is_adapter_(!parameters_.empty()) {
+TrainableSet::TrainableSet(Decoder& decoder, double lora_plus_ratio)
+    : parameters_(lora_parameters(decoder)),
+      dtype_(decoder.dtype()),
+      lora_plus_ratio_(lora_plus_ratio),
+      is_adapter_(!parameters_.empty()) {
   if (!is_adapter_) parameters_ = decoder.parameters();
 }
 
@@ -13,8 +16,11 @@ FlatLayout TrainableSet::layout() const {
   std::vector<ParameterSpec> specs;
   for (const ParameterPtr& parameter : parameters_) {
     const bool matrix = parameter->value.dim() > 1;
-    specs.push_back(
-        {.name = parameter->name, .shape = parameter->value.sizes().vec(), .decay = is_adapter_ || matrix});
+    const bool faster = is_adapter_ && (!matrix || parameter->name.ends_with(".lora_B.weight"));
+    specs.push_back({.name = parameter->name,
+                     .shape = parameter->value.sizes().vec(),
+                     .decay = is_adapter_ || matrix,
+                     .lr_scale = faster ? lora_plus_ratio_ : 1.0});
   }
   return FlatLayout(std::move(specs));
 }
@@ -30,7 +36,10 @@ std::vector<torch::Tensor> TrainableSet::values() const {
 void TrainableSet::bind(const Zero2Optimizer& optimizer) {
   leaves_.clear();
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    leaves_.push_back(optimizer.parameter(static_cast<int>(i)).to(dtype_).detach().requires_grad_());
+    // An adapter's vectors are DoRA's magnitudes, of which a narrow type would round small changes away.
+    const bool keep = is_adapter_ && parameters_[i]->value.dim() == 1;
+    const torch::Tensor value = optimizer.parameter(static_cast<int>(i));
+    leaves_.push_back((keep ? value : value.to(dtype_)).detach().requires_grad_());
     parameters_[i]->value = leaves_.back();
   }
 }

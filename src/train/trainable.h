@@ -13,8 +13,9 @@ namespace ranktune {
 /// The parameters that a run trains, as leaves in the decoder's compute dtype.
 class TrainableSet {
  public:
-  /// The adapter's parameters where the decoder has one, else all weights.
-  explicit TrainableSet(Decoder& decoder);
+  /// The adapter's parameters where the decoder has one, else all weights. `lora_plus_ratio`: learning rate
+  /// of B and of vectors as a multiple of A's (LoRA+, Hayou et al. 2024).
+  explicit TrainableSet(Decoder& decoder, double lora_plus_ratio = 1.0);
 
   /// Their flat order for the optimizer. Norms and biases of a full fine-tuning are not decayed, as is usual.
   FlatLayout layout() const;
@@ -34,6 +35,7 @@ class TrainableSet {
   ParameterList parameters_;
   std::vector<torch::Tensor> leaves_;
   torch::ScalarType dtype_;
+  double lora_plus_ratio_;
   bool is_adapter_;
 };
 

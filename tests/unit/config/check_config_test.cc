@@ -64,6 +64,17 @@ TEST(CheckConfig, RefusesAllLinearBesideSingleLayers) {
                "keep one");
 }
 
+TEST(CheckConfig, RefusesTargetsThatContradictThemselves) {
+  expect_error([] { check("lora.targets = [\"auto\", \"w1\"]\n"); }, "run.toml:4:16: lora.targets",
+               "\"auto\"");
+  expect_error([] { check("lora.exclude_modules = [\"re:.*\", \"w1\"]\n"); }, "lora.exclude_modules",
+               "keep one");
+  expect_error([] { check("lora.targets = \"re:.*q_proj\"\nlora.layers_to_transform = [1]\n"); },
+               "run.toml:5:28: lora.layers_to_transform", "expression");
+  expect_error([] { check("lora.dora = true\nlora.init = \"pissa\"\n"); }, "run.toml:5:13: lora.init",
+               "lora.dora");
+}
+
 TEST(CheckConfig, RefusesAFinalDecayThatNeverComes) {
   expect_error([] { check("schedule.kind = \"constant\"\nschedule.min_lr_ratio = 0.1\n"); },
                "run.toml:5:25: schedule.min_lr_ratio has no effect, because schedule.kind is \"constant\"");

@@ -47,6 +47,9 @@ TEST(Describe, ReadsBackToTheSameConfiguration) {
       {"schedule.warmup_steps=7", "train.max_steps=70"},
       {"data.validation=v.h5", "train.validate_every=5", "model.adapter=old"},
       {"schedule.kind=constant", "lora.targets=q_proj,v_proj", "optimizer.eps=1e-30", "optimizer.lr=0.1"},
+      {"lora.rank_pattern={\"self_attn.q_proj\" = 3, 'a\"b' = 4}",
+       "lora.alpha_pattern={q_proj = 0.5, v_proj = 2}", "lora.layers_to_transform=[3, 1]",
+       "lora.exclude_modules=re:.*\\.1\\..*", "lora.init=pissa_niter_4"},
       {"run.dir=a\\b\"c#d 中", "run.seed=9007199254740992", "train.epochs=0.1", "lora.dropout=0.3"},
   };
   for (const auto& overrides : variants) {
@@ -128,6 +131,13 @@ TEST(ConfigHash, ChangesWithEveryKeyThatChangesTheResult) {
                                          "lora.dropout=0.1",
                                          "lora.targets=w1",
                                          "lora.rslora=true",
+                                         "lora.exclude_modules=o_proj",
+                                         "lora.layers_to_transform=[0, 2]",
+                                         "lora.rank_pattern={q_proj = 3}",
+                                         "lora.alpha_pattern={q_proj = 3}",
+                                         "lora.dora=true",
+                                         "lora.init=pissa",
+                                         "lora.plus_ratio=16",
                                          "optimizer.lr=2e-4",
                                          "optimizer.eps=1e-7",
                                          "optimizer.betas=[0, 0]",
