@@ -3,7 +3,11 @@
 
 #include "verify/verify.h"
 
-#include <fstream>
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <span>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -33,18 +37,22 @@ class VerifyTest : public testing::Test {
     return findings;
   }
 
-  /// Rewrites golden.safetensors with that tensor's bytes changed, and with its name changed where one is
-  /// given.
-  void change_tensor(const std::string& name, const std::function<void(float&)>& change,
-                     const std::string& new_name = {}) {
+  /// Rewrites golden.safetensors with that tensor's first entry moved by `share` of itself (of 1 where it is
+  /// smaller), and with another name where one is given.
+  void change_tensor(const std::string& name, double share, const std::string& new_name = {}) {
     const std::string bytes = read_file(model() / "golden.safetensors");
     const SafetensorsFile file(std::as_bytes(std::span(bytes)), "golden");
-    std::string changed(reinterpret_cast<const char*>(file.get(name).data.data()),
-                        file.get(name).data.size());
-    float first = 0;
-    std::memcpy(&first, changed.data(), sizeof first);
-    change(first);
-    std::memcpy(changed.data(), &first, sizeof first);
+    const TensorInfo& found = file.get(name);
+    std::string changed(reinterpret_cast<const char*>(found.data.data()), found.data.size());
+    const auto move_first = [&](auto first) {
+      std::memcpy(&first, changed.data(), sizeof first);
+      first += static_cast<decltype(first)>(share * std::max(1.0, std::fabs(static_cast<double>(first))));
+      std::memcpy(changed.data(), &first, sizeof first);
+    };
+    if (found.dtype == DType::kF64)
+      move_first(0.0);
+    else
+      move_first(0.0f);
     std::vector<TensorInfo> tensors = file.tensors();
     for (TensorInfo& tensor : tensors)
       if (tensor.name == name) {
@@ -86,7 +94,7 @@ TEST_F(VerifyTest, EveryKindOfNumberIsReallyCompared) {
   };
   const std::string original = read_file(model() / "golden.safetensors");
   for (const auto& [tensor, what] : cases) {
-    change_tensor(tensor, [](float& value) { value += 0.01f * std::max(1.0f, std::abs(value)); });
+    change_tensor(tensor, 0.01);
     const std::string text = failures(run());
     EXPECT_NE(text.find(what), text.npos) << tensor << ":\n" << text;
     write_file(model() / "golden.safetensors", original);
@@ -111,8 +119,7 @@ TEST_F(VerifyTest, AVariantWithoutItsFolderFails) {
 }
 
 TEST_F(VerifyTest, ATensorThatIsNotUnderstoodFails) {
-  change_tensor(
-      "main.loss_all_tokens", [](float&) {}, "main.perplexity");
+  change_tensor("main.loss_all_tokens", 0, "main.perplexity");
   const std::string text = failures(run());
   EXPECT_NE(text.find("main.perplexity"), text.npos) << text;
 }
@@ -133,9 +140,9 @@ TEST_F(VerifyTest, RecordsAreFoundWhereverTheyLie) {
   const Path other = folder_ / "deep/down/tokenizers";
   make_folders(other);
   write_file(other / "x.jsonl", "{}\n");
-  EXPECT_EQ(find_records({folder_.path()}).models, std::vector<Path>{model()});
-  EXPECT_EQ(find_records({folder_.path()}).texts, std::vector<Path>{other / "x.jsonl"});
-  EXPECT_EQ(find_records({Path(model().string() + "/")}).models, std::vector<Path>{model()});
+  EXPECT_TRUE(find_records({folder_.path()}).models == std::vector<Path>{model()});
+  EXPECT_TRUE(find_records({folder_.path()}).texts == std::vector<Path>{other / "x.jsonl"});
+  EXPECT_TRUE(find_records({Path(model().string() + "/")}).models == std::vector<Path>{model()});
   EXPECT_EQ(find_records({model() / "model"}).count(), 0u);
   expect_error([&] { find_records({folder_ / "nowhere"}); }, "does not exist");
 }
