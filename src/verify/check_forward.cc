@@ -11,6 +11,7 @@
 #include "eval/generate.h"
 #include "model/adapter.h"
 #include "model/load_model.h"
+#include "model/lora.h"
 #include "tensor/from_storage.h"
 #include "train/slot_loss.h"
 #include "train/trainable.h"
