@@ -40,6 +40,14 @@ fi
 train 3 stopped
 same_adapter one stopped
 
+# PiSSA: what was taken out of the base comes back from a checkpoint bit for bit, onto another number of ranks
+pissa() { train "$1" pissa --set lora.init=pissa --set train.max_steps=4; } # RANKS
+pissa 1
+cp "$work/pissa/adapter/adapter_model.safetensors" "$work/pissa.safetensors"
+rm -r "$work/pissa/checkpoints/step-000004" "$work/pissa/adapter"
+pissa 2
+cmp "$work/pissa.safetensors" "$work/pissa/adapter/adapter_model.safetensors" || fail "a resumed PiSSA run differs"
+
 # full fine-tuning: bit-equal on 1 and 2 ranks, and after going on from a checkpoint
 sed -i '/^\[lora\]/d; /^dropout/d' "$work/train.toml"
 full() { train "$1" "full$1" --set train.method=full --set train.max_steps=4; } # RANKS
