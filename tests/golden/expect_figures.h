@@ -41,8 +41,9 @@ inline constexpr double kSmallModelLogits = 2e-5;
 inline void expect_figures_pass(const Findings& findings) {
   for (const Figure& figure : findings.figures()) {
     EXPECT_TRUE(figure.passed()) << figure_line(figure);
-    if (figure.what.find("logits") != std::string::npos)
+    if (figure.what.find("logits") != std::string::npos) {
       EXPECT_LT(figure.error, kSmallModelLogits) << figure_line(figure);
+    }
   }
 }
 
