@@ -21,8 +21,8 @@ class BackgroundSaver {
   struct Setup {
     SaveSetup save;
     std::unique_ptr<Communicator> communicator;  ///< the writers' own
-    const Activity* network = nullptr;  ///< in which that communicator marks its waits; may be null
-    Activity* activity = nullptr;       ///< of the calling thread, for the watchdog; may be null
+    const Activity* network = nullptr;           ///< in which that communicator marks its waits; may be null
+    Activity* activity = nullptr;                ///< of the calling thread, for the watchdog; may be null
   };
   explicit BackgroundSaver(Setup setup);
   BackgroundSaver(const BackgroundSaver&) = delete;

@@ -1,4 +1,5 @@
-// LoRA+ against PEFT's create_loraplus_optimizer: twenty steps of a DoRA adapter whose B matrices learn 8 times as fast.
+// LoRA+ against PEFT's create_loraplus_optimizer: twenty steps of a DoRA adapter whose B matrices learn 8
+// times as fast.
 
 #include <cmath>
 

@@ -57,7 +57,8 @@ class KernelTest : public testing::TestWithParam<Precision> {
 };
 
 TEST_P(KernelTest, RmsNorm) {
-  for (const std::int64_t width : {1, 7, 16, 128, 200}) {
+  // Not of one element: its gradient is the difference of two numbers that are equal but for eps.
+  for (const std::int64_t width : {7, 16, 128, 200}) {
     const auto reference = [](const std::vector<torch::Tensor>& in) {
       return torch::rms_norm(in[0], {in[0].size(-1)}, in[1], 1e-6);
     };
