@@ -49,6 +49,8 @@ make_bundle() { # DIR WITH_LIBTORCH
   # Links whose target is another package's, or an alternative.
   find "$tree" -xtype l -o -type l -lname '/*' | while read -r file; do take "${file#"$tree"}" "$tree"; done
   needed_libraries "$tree" | while read -r file; do take "$file" "$tree"; done
+  # A library that no program of the tree loads has no link of the name that programs load it by; this makes them all.
+  PATH=$PATH:/usr/sbin:/sbin ldconfig -n "$tree/usr/lib/$triplet"
   echo "$triplet" >"$tree/triplet"
   tar -C "$tree" -czf "$out/sysroot.tar.gz.new" .
   mv "$out/sysroot.tar.gz.new" "$out/sysroot.tar.gz"

@@ -42,10 +42,12 @@ std::string shown(const Json& value) { return value.dump().substr(0, 80); }
 void require_computable(const Json& config, const std::string& where) {
   require(config.is_object(), "{} is not a JSON object", where);
   require(config.contains("peft_type"), "{}: \"peft_type\" is missing", where);
-  for (const auto& [key, wanted] : required_switches())
-    require(!config.contains(key) || config[key].is_null() || config[key] == wanted,
-            "{}: \"{}\" is {}, which is not supported (only {})", where, key, shown(config[key]),
-            wanted.dump());
+  for (const auto& [key, wanted] : required_switches()) {
+    const auto found = config.find(key);
+    require(found == config.end() || found->is_null() || *found == wanted,
+            "{}: \"{}\" is {}, which is not supported (only {})", where, key,
+            found == config.end() ? "" : shown(*found), wanted.dump());
+  }
   for (const auto& [key, value] : config.items())
     require(is_known(key) || !asks_for_something(value),
             "{}: \"{}\" is {}, which is not supported; it changes what the adapter computes", where, key,

@@ -105,7 +105,7 @@ TEST_P(ShareModelFiles, AReadersTroubleIsOneErrorOnAllRanks) {
   Nodes nodes(GetParam());
   for (const ModelRead read : {ModelRead::kAll, ModelRead::kNode, ModelRead::kRank0}) {
     const TempDir folder;
-    std::filesystem::copy(kModel, folder.path(), std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::copy(kModel, folder.path(), std::filesystem::copy_options::recursive);
     const Path shard = folder / "model-00003-of-00004.safetensors";
     const auto share = [&] { share_model_files(folder.path(), read, nodes.sharers()); };
     std::filesystem::remove(shard);
@@ -127,7 +127,7 @@ TEST_P(ShareModelFiles, NodesWithDifferentModelsAreNoticed) {
   Nodes nodes(GetParam());
   const bool last = nodes.world->rank() == nodes.world->size() - 1;
   const TempDir folder;
-  std::filesystem::copy(kModel, folder.path(), std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy(kModel, folder.path(), std::filesystem::copy_options::recursive);
   if (last) {
     Json config = read_json_file(folder / "config.json");
     config["rms_norm_eps"] = 1e-3;
