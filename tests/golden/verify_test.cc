@@ -75,7 +75,7 @@ class VerifyTest : public testing::Test {
 TEST_F(VerifyTest, AnUntouchedModelPassesEverywhere) {
   const Findings findings = run();
   EXPECT_EQ(failures(findings), "");
-  EXPECT_GT(findings.figures().size(), 40u);
+  EXPECT_GE(findings.figures().size(), 40u);
 }
 
 TEST_F(VerifyTest, EveryKindOfNumberIsReallyCompared) {

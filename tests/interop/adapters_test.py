@@ -104,7 +104,8 @@ class Work:
         folder = self.folder / "runs" / name
         run(ranktune, "train", self.folder / "train.toml", "--set", f"run.dir={folder}",
             *(part for setting in settings for part in ("--set", setting)))
-        return folder, [json.loads(line) for line in open(folder / "metrics.jsonl", encoding="utf-8")]
+        rows = [json.loads(line) for line in open(folder / "metrics.jsonl", encoding="utf-8")]
+        return folder, [row for row in rows if "checkpoint" not in row]
 
     def refused(self, text: str, *command: object) -> None:
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
