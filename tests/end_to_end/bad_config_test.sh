@@ -48,7 +48,7 @@ against() { # LINES after the good file, the message
 last=$(($(wc -l <"$work/train.toml") + 2))
 against $'[schedule]\nwarmup_steps = 50' "$bad:$last:16: schedule.warmup_steps is 50, but train.max_steps ends the run after 8"
 sed -i 's/^\[lora\]/[lora]\ntargets = ["all-linear", "q_proj"]/' "$work/train.toml"
-against "" 'lora.targets names "all-linear" and single layers'
+against "" 'lora.targets names "all-linear" and single modules'
 sed -i '/^targets/d' "$work/train.toml"
 no_set() { expect_refusal 1 "$1" "$ranktune" train "$work/train.toml" "${@:2}"; } # MESSAGE ARGUMENTS...
 no_set 'lora.dropout has no effect, because train.method is "full"' --set train.method=full

@@ -14,11 +14,11 @@ shows "$version" '^  GPU +(not compiled in|CUDA runtime [0-9]+\.[0-9]+, NCCL 2\.
 shows "$version" "^  PCRE2 +10\.[0-9]+"
 shows "$version" "^  HDF5 +1\.[0-9]+\.[0-9]+$"
 for name in utf8proc xxHash simdjson toml++ CLI11 nlohmann/json fmt spdlog; do shows "$version" "^  ${name/++/\\+\\+} +[0-9]+\.[0-9]+\.[0-9]+"; done
-for package in hdf5:HDF5 libutf8proc:utf8proc simdjson:simdjson spdlog:spdlog libxxhash:xxHash; do
+for package in hdf5:HDF5 simdjson:simdjson spdlog:spdlog libxxhash:xxHash; do
   if found=$(pkg-config --modversion "${package%:*}" 2>/dev/null); then shows "$version" "^  ${package#*:} +${found%%-*}"; fi
 done
 
-for command in "" prep train generate chat export import inspect completion; do
+for command in "" prep train generate chat export import inspect verify completion; do
   help=$("$ranktune" $command --help) || fail "no help of $command"
   [[ -z $command ]] || shows "$help" 'Examples?:'
 done
