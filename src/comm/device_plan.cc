@@ -8,10 +8,11 @@
 namespace ranktune {
 
 int choose_gpu(const DevicePlanInput& input) {
-  require(input.visible_devices > 0,
-          "local rank {} sees no GPU: check CUDA_VISIBLE_DEVICES and what the job asked for, or set device = "
-          "\"cpu\"",
-          input.local_rank);
+  require(
+      input.visible_devices > 0,
+      "device = \"cuda\", but local rank {} sees no GPU: check CUDA_VISIBLE_DEVICES and what the job asked "
+      "for, or set device = \"cpu\"",
+      input.local_rank);
   // A launcher that gives every rank a GPU of its own shows it as the only one, number 0.
   if (input.visible_devices == 1) return 0;
   if (input.local_size <= input.visible_devices) return input.local_rank;

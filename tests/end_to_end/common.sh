@@ -65,7 +65,7 @@ expect_refusal() {
   says "$text"
   [[ $code == 2 || $(grep -c "error: " "$work/refusal.log") == 1 ]] || { cat "$work/refusal.log"; fail "not one error line: $*"; }
   ((SECONDS - start <= 30)) || fail "it took $((SECONDS - start)) s: $*"
-  diff <(printf '%s\n' "$before") <(tree) || fail "the files above changed: $*"
+  diff <(printf '%s' "${before:+$before$'\n'}") <(tree) || fail "the files above changed: $*"
 }
 says() { # TEXT: the last refusal's message holds it
   grep -qF -- "$1" "$work/refusal.log" || { cat "$work/refusal.log"; fail "the message above has no \"$1\""; }
