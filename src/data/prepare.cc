@@ -1,7 +1,6 @@
 #include "data/prepare.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -17,6 +16,7 @@
 #include "data/prep_row.h"
 #include "data/record_reader.h"
 #include "data/text_corpus.h"
+#include "data/worker_threads.h"
 #include "text/stop_tokens.h"
 
 namespace ranktune {
@@ -235,14 +235,6 @@ class RowCollector {
   PrepSummary summary_;
 };
 
-std::size_t worker_count(int asked) {
-  if (asked > 0) return static_cast<std::size_t>(asked);
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  const int cores = ::sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
-  return static_cast<std::size_t>(std::max(1, cores));
-}
-
 std::vector<Path> input_files(const PrepOptions& options) {
   if (options.format == DataFormat::kText) return corpus_files(options.inputs);
   for (const Path& input : options.inputs) {
@@ -329,7 +321,7 @@ PrepSummary prepare(const PrepOptions& options, const PrepProgressCallback& prog
   InputReader reader(options, files);
   RowCollector collector(context, files, held_out(options, files));
   ProgressReporter reporter(progress, size_of_all(files));
-  const std::size_t threads = worker_count(options.threads);
+  const std::size_t threads = worker_threads(options.threads);
   OrderedPipeline<Job, JobResult> pipeline(threads, 4 * threads + 4);
   const auto make_worker = [&] {
     return [worker = std::make_shared<JobWorker>(context, files)](const Job& job) { return (*worker)(job); };
