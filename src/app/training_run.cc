@@ -97,8 +97,8 @@ class TrainingRun {
 
  private:
   bool root() const { return session_.rank() == 0; }
-  void read_data_facts();
-  void share_data_facts();
+  void read_data_facts(const TrainingRunOptions& options);
+  void share_data_facts(const TrainingRunOptions& options);
   void load_model_and_adapter();
   void make_optimizer();
   std::int64_t resume(const TrainingRunOptions& options);
@@ -132,10 +132,12 @@ class TrainingRun {
   std::unique_ptr<LoadedCheckpoint> checkpoint_;
 };
 
-void TrainingRun::read_data_facts() {
+void TrainingRun::read_data_facts(const TrainingRunOptions& options) {
   const Path model(config_.model.path);
   const auto tokenizer = Tokenizer::load(model);
   const ChatTemplate chat_template = ChatTemplate::load(model, config_.data.template_name);
+  load_stop_tokens(model, *tokenizer, chat_template,
+                   options.allow_template_mismatch ? TemplateMismatch::kWarn : TemplateMismatch::kRefuse);
   reader_ = std::make_unique<ShardReader>(Path(only_path(config_.data.train, "data.train")));
   reader_->require_made_for(tokenizer->fingerprint(), chat_template.fingerprint());
   stream_ = std::make_unique<StepStream>(*reader_, stream_options(config_, false));
@@ -149,9 +151,9 @@ void TrainingRun::read_data_facts() {
             .data_hash = reader_->set_hash()};
 }
 
-void TrainingRun::share_data_facts() {
-  agreed(*control_, [this] {
-    if (root()) read_data_facts();
+void TrainingRun::share_data_facts(const TrainingRunOptions& options) {
+  agreed(*control_, [&] {
+    if (root()) read_data_facts(options);
   });
   std::vector<std::int64_t> numbers{facts_.steps_per_epoch, facts_.total_steps, facts_.rows};
   broadcast_vector(*control_, numbers, 0);
@@ -377,7 +379,7 @@ int TrainingRun::run(const TrainingRunOptions& options) {
   data_plane_ = make_data_communicator(session_, *control_, comm_,
                                        {.device = choice, .activity = watchdog_.activity()});
   watchdog_.enter(Phase::kLoadModel, 0);
-  share_data_facts();
+  share_data_facts(options);
   load_model_and_adapter();
   make_optimizer();
   const std::int64_t first_step = resume(options);

@@ -260,18 +260,6 @@ std::int64_t size_of_all(const std::vector<Path>& files) {
   return total;
 }
 
-std::int32_t find_end_of_turn(const PrepOptions& options, const Tokenizer& tokenizer,
-                              const ChatTemplate& chat_template) {
-  if (!options.allow_template_mismatch) {
-    return load_stop_tokens(options.model, tokenizer, chat_template).end_of_turn;
-  }
-  const auto id = tokenizer.id_of(chat_template.end_of_turn());
-  require(id.has_value(),
-          "{}: the tokenizer has no token \"{}\", with which the template \"{}\" ends an answer",
-          options.model.string(), chat_template.end_of_turn(), chat_template.name());
-  return *id;
-}
-
 ShardMetadata make_metadata(const PrepContext& context, const std::vector<ShardMetadata::Source>& sources) {
   ShardMetadata metadata;
   metadata.tokenizer_fingerprint = context.tokenizer.fingerprint();
@@ -314,10 +302,14 @@ PrepSummary prepare(const PrepOptions& options, const PrepProgressCallback& prog
   const std::vector<Path> files = input_files(options);
   const auto tokenizer = Tokenizer::load(options.model);
   const ChatTemplate chat_template = ChatTemplate::load(options.model, options.chat_template);
-  const PrepContext context{.options = options,
-                            .tokenizer = *tokenizer,
-                            .chat_template = chat_template,
-                            .end_of_turn = find_end_of_turn(options, *tokenizer, chat_template)};
+  const PrepContext context{
+      .options = options,
+      .tokenizer = *tokenizer,
+      .chat_template = chat_template,
+      .end_of_turn = load_stop_tokens(options.model, *tokenizer, chat_template,
+                                      options.allow_template_mismatch ? TemplateMismatch::kWarn
+                                                                      : TemplateMismatch::kRefuse)
+                         .end_of_turn};
   InputReader reader(options, files);
   RowCollector collector(context, files, held_out(options, files));
   ProgressReporter reporter(progress, size_of_all(files));

@@ -31,6 +31,20 @@ expect_refusal 1 "shape" train 1 bad --set "model.path=$work/broken"
 broken; sed -i 's/Qwen2ForCausalLM/MixtralForCausalLM/; s/"model_type": "qwen2"/"model_type": "mixtral"/' "$work/broken/config.json"
 expect_refusal 1 "not supported; supported are" train 1 bad --set "model.path=$work/broken"
 
+# files that disagree about the token that ends a turn: refused by prep and train, unless told to go on
+broken; sed -i 's/"eos_token_id": 258/"eos_token_id": 256/' "$work/broken/config.json"
+expect_refusal 1 'config.json "eos_token_id": 256' "$ranktune" prep --model "$work/broken" --output "$work/none.h5" "$work/chats.jsonl"
+for n in 1 2; do
+  expect_refusal 1 "--allow-template-mismatch" train "$n" bad --set "model.path=$work/broken"
+  [[ $(grep -c "error:" "$work/refusal.log") == 1 ]] || { cat "$work/refusal.log"; fail "the message came more than once"; }
+done
+"$ranktune" prep --model "$work/broken" --output "$work/none.h5" --allow-template-mismatch "$work/chats.jsonl" >/dev/null 2>"$work/warned.log"
+grep -q "Going on all the same" "$work/warned.log" || fail "prep went on without a warning"
+train 2 mismatch --set "model.path=$work/broken" --set train.max_steps=1 --allow-template-mismatch 2>"$work/warned.log"
+[[ $(grep -c "Going on all the same" "$work/warned.log") == 1 ]] || { cat "$work/warned.log"; fail "train's warning is not there once"; }
+rm "$work/none.h5"
+expect_refusal 1 "writes turns in another way" "$ranktune" prep --model "$model" --template default --output "$work/none.h5" "$work/chats.jsonl"
+
 # data
 head -c 2000 "$work/train.h5" >"$work/short.h5"
 expect_refusal 1 "short.h5" train 2 bad --set "data.train=$work/short.h5"
