@@ -61,6 +61,14 @@ PY
 expect_refusal 1 "tokenizer" train 1 bad --set "model.path=$work/broken"
 expect_refusal 1 "tokens" train 1 bad --set batch.tokens_per_slot=16
 
+# what to inspect
+expect_refusal 1 "say --template" "$ranktune" inspect
+expect_refusal 2 "--template" "$ranktune" inspect --template --model "$model" --json
+expect_refusal 2 "--model" "$ranktune" inspect --template
+expect_refusal 1 "there is no chat template" "$ranktune" inspect --template chatlm --model "$model"
+"$ranktune" inspect --template --model "$model" >"$work/table"
+grep -q '    258  special  label  "<|im_end|>"' "$work/table" || fail "no learned end of turn"
+
 # places to write to
 expect_refusal 1 "/proc/nowhere" train 2 ignored --set run.dir=/proc/nowhere
 train 2 first >/dev/null 2>&1
