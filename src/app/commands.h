@@ -19,6 +19,7 @@ struct Command {
 Command add_import(CLI::App& program);
 Command add_prep(CLI::App& program);
 Command add_inspect(CLI::App& program);
+Command add_tokenize(CLI::App& program);
 Command add_train(CLI::App& program);
 Command add_generate(CLI::App& program);
 Command add_chat(CLI::App& program);

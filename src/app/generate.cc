@@ -57,7 +57,8 @@ class Speaker {
         template_(ChatTemplate::load(arguments.model, arguments.chat_template)),
         decoder_(load_model(
             {.folder = arguments.model, .dtype = compute_dtype(arguments.dtype), .device = torch::kCPU})) {
-    stop_ = load_stop_tokens(arguments.model, *tokenizer_, template_).ids;
+    // Only a warning, so that models trained with --allow-template-mismatch can be looked at.
+    stop_ = load_stop_tokens(arguments.model, *tokenizer_, template_, TemplateMismatch::kWarn).ids;
     if (!arguments.adapter.empty()) use_adapter();
   }
 

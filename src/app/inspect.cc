@@ -7,18 +7,30 @@
 #include "app/commands.h"
 #include "base/error.h"
 #include "data/describe.h"
-#include "text/encode_example.h"
+#include "text/describe_template.h"
+#include "text/stop_tokens.h"
 
 namespace ranktune {
 namespace {
 
 struct InspectArguments {
-  std::string data, model;
+  std::string data, model, chat_template;
   std::vector<std::int64_t> rows;
   bool json = false;
 };
 
+int show_template(const InspectArguments& arguments) {
+  const auto tokenizer = Tokenizer::load(arguments.model);
+  const ChatTemplate chat_template = ChatTemplate::load(arguments.model, arguments.chat_template);
+  load_stop_tokens(arguments.model, *tokenizer, chat_template, TemplateMismatch::kWarn);
+  fmt::print("{}", describe_template(*tokenizer, chat_template, sample_conversation(chat_template),
+                                     ::isatty(STDOUT_FILENO) == 1));
+  return kExitDone;
+}
+
 int run_inspect(const InspectArguments& arguments) {
+  if (!arguments.chat_template.empty()) return show_template(arguments);
+  require(!arguments.data.empty(), "there is nothing to inspect: name a data file, or say --template");
   const ShardReader reader{Path(arguments.data)};
   std::unique_ptr<const Tokenizer> tokenizer;
   if (!arguments.model.empty()) {
@@ -40,12 +52,25 @@ int run_inspect(const InspectArguments& arguments) {
 Command add_inspect(CLI::App& program) {
   auto arguments = std::make_shared<InspectArguments>();
   CLI::App* app = program.add_subcommand(
-      "inspect", "Show what a data file holds: sizes, lengths, rows with their labels");
-  app->add_option("DATA", arguments->data, "NAME.h5 as `ranktune prep` wrote it")->required();
-  app->add_option("--model", arguments->model, "Model folder, to show rows as text");
-  app->add_option("--row", arguments->rows, "Rows to show in full, from 0");
-  app->add_flag("--json", arguments->json, "The same facts as one JSON object");
-  app->footer("Example: ranktune inspect train.h5 --model models/smollm2-135m-instruct --row 0 --row 7");
+      "inspect", "Show what a data file holds (sizes, lengths, rows with their labels), or a chat template");
+  CLI::Option* data = app->add_option("DATA", arguments->data, "NAME.h5 as `ranktune prep` wrote it");
+  CLI::Option* model = app->add_option("--model", arguments->model, "Model folder, to show rows as text");
+  CLI::Option* rows = app->add_option("--row", arguments->rows, "Rows to show in full, from 0");
+  CLI::Option* json = app->add_flag("--json", arguments->json, "The same facts as one JSON object");
+  app->add_option("--template", arguments->chat_template,
+                  "Instead of data, a sample conversation token by token, with the labels; NAME: in another "
+                  "template than the model's own")
+      ->expected(0, 1)
+      ->type_name("[NAME]")
+      ->default_str("auto")
+      ->needs(model)
+      ->excludes(data)
+      ->excludes(rows)
+      ->excludes(json);
+  app->footer(
+      "Examples:\n"
+      "  ranktune inspect train.h5 --model models/smollm2-135m-instruct --row 0 --row 7\n"
+      "  ranktune inspect --template --model models/smollm2-135m-instruct");
   return {app, [arguments] { return run_inspect(*arguments); }};
 }
 

@@ -59,7 +59,7 @@ Command add_prep(CLI::App& program) {
       ->capture_default_str();
   app->add_option("--template", o.chat_template, "A chat template's name instead of the model's own");
   app->add_flag("--allow-template-mismatch", o.allow_template_mismatch,
-                "Go on where the model's files disagree about the end of a turn");
+                "Only warn where the template and the model's files disagree about how a turn ends");
   app->add_option("--max-length", o.max_length, "Tokens of one row at most")->capture_default_str();
   app->add_option("--over-length", arguments->over_length,
                   "Longer rows: drop, split, keep_end, terminate or error")

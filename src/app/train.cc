@@ -22,7 +22,7 @@ struct TrainArguments {
   std::string config;
   std::vector<std::string> overrides;
   std::string resume = "auto";
-  bool print_config = false;
+  bool print_config = false, allow_template_mismatch = false;
 };
 
 /// The configuration, which every rank reads for itself and all must read alike.
@@ -48,7 +48,9 @@ int run_in_job(const TrainArguments& arguments) {
   set_log_rank(session.rank(), session.size());
   try {
     const LoadedConfig config = agreed_config(session, arguments);
-    return run_training(session, config.values, {.resume = arguments.resume == "auto"});
+    return run_training(
+        session, config.values,
+        {.resume = arguments.resume == "auto", .allow_template_mismatch = arguments.allow_template_mismatch});
   } catch (const AgreedError& error) {
     if (session.rank() == 0) log_error("{}", error.what());
     return exit_code(error.kind());
@@ -73,6 +75,8 @@ Command add_train(CLI::App& program) {
          "auto: go on from the newest valid checkpoint in run.dir; none: refuse a run.dir that has any")
       ->check(CLI::IsMember({"auto", "none"}))
       ->capture_default_str();
+  app->add_flag("--allow-template-mismatch", arguments->allow_template_mismatch,
+                "Only warn where the template and the model's files disagree about how a turn ends");
   app->add_flag("--print-config", arguments->print_config,
                 "Show every key with value, origin and meaning, and stop");
   app->footer(

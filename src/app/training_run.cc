@@ -111,8 +111,8 @@ class TrainingRun {
  private:
   bool root() const { return session_.rank() == 0; }
   void set_up(const TrainingRunOptions& options);
-  void read_data_facts();
-  void share_data_facts();
+  void read_data_facts(const TrainingRunOptions& options);
+  void share_data_facts(const TrainingRunOptions& options);
   void open_model();
   void load_model_and_adapter();
   void make_optimizer();
@@ -154,10 +154,12 @@ class TrainingRun {
   std::unique_ptr<BackgroundSaver> saver_;
 };
 
-void TrainingRun::read_data_facts() {
+void TrainingRun::read_data_facts(const TrainingRunOptions& options) {
   const Path model(config_.model.path);
   const auto tokenizer = Tokenizer::load(model);
   const ChatTemplate chat_template = ChatTemplate::load(model, config_.data.template_name);
+  load_stop_tokens(model, *tokenizer, chat_template,
+                   options.allow_template_mismatch ? TemplateMismatch::kWarn : TemplateMismatch::kRefuse);
   reader_ = std::make_unique<ShardReader>(Path(only_path(config_.data.train, "data.train")));
   reader_->require_made_for(tokenizer->fingerprint(), chat_template.fingerprint());
   stream_ = std::make_unique<StepStream>(*reader_, stream_options(config_, false));
@@ -171,9 +173,9 @@ void TrainingRun::read_data_facts() {
             .data_hash = reader_->set_hash()};
 }
 
-void TrainingRun::share_data_facts() {
-  together(*control_, [this] {
-    if (root()) read_data_facts();
+void TrainingRun::share_data_facts(const TrainingRunOptions& options) {
+  together(*control_, [&] {
+    if (root()) read_data_facts(options);
   });
   std::vector<std::int64_t> numbers{facts_.steps_per_epoch, facts_.total_steps, facts_.rows};
   broadcast_vector(*control_, numbers, 0);
@@ -445,7 +447,7 @@ void TrainingRun::set_up(const TrainingRunOptions& options) {
   data_plane_ = make_data_communicator(session_, *control_, comm_,
                                        {.device = choice, .activity = watchdog_.activity()});
   watchdog_.enter(Phase::kLoadModel, 0);
-  share_data_facts();
+  share_data_facts(options);
   open_model();
   load_model_and_adapter();
   make_optimizer();

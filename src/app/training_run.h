@@ -7,6 +7,7 @@ namespace ranktune {
 
 struct TrainingRunOptions {
   bool resume = true;  ///< go on from the newest valid checkpoint; else a run.dir with checkpoints is refused
+  bool allow_template_mismatch = false;  ///< warn, not fail, where template and model files disagree
 };
 
 /// One training run from configuration to adapter; all ranks of the session call it. Returns the exit code:

@@ -1,7 +1,6 @@
 #include "data/prepare.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -17,6 +16,7 @@
 #include "data/prep_row.h"
 #include "data/record_reader.h"
 #include "data/text_corpus.h"
+#include "data/worker_threads.h"
 #include "text/stop_tokens.h"
 
 namespace ranktune {
@@ -235,14 +235,6 @@ class RowCollector {
   PrepSummary summary_;
 };
 
-std::size_t worker_count(int asked) {
-  if (asked > 0) return static_cast<std::size_t>(asked);
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  const int cores = ::sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
-  return static_cast<std::size_t>(std::max(1, cores));
-}
-
 std::vector<Path> input_files(const PrepOptions& options) {
   if (options.format == DataFormat::kText) return corpus_files(options.inputs);
   for (const Path& input : options.inputs) {
@@ -266,18 +258,6 @@ std::int64_t size_of_all(const std::vector<Path>& files) {
     total += error ? 0 : static_cast<std::int64_t>(size);
   }
   return total;
-}
-
-std::int32_t find_end_of_turn(const PrepOptions& options, const Tokenizer& tokenizer,
-                              const ChatTemplate& chat_template) {
-  if (!options.allow_template_mismatch) {
-    return load_stop_tokens(options.model, tokenizer, chat_template).end_of_turn;
-  }
-  const auto id = tokenizer.id_of(chat_template.end_of_turn());
-  require(id.has_value(),
-          "{}: the tokenizer has no token \"{}\", with which the template \"{}\" ends an answer",
-          options.model.string(), chat_template.end_of_turn(), chat_template.name());
-  return *id;
 }
 
 ShardMetadata make_metadata(const PrepContext& context, const std::vector<ShardMetadata::Source>& sources) {
@@ -322,14 +302,18 @@ PrepSummary prepare(const PrepOptions& options, const PrepProgressCallback& prog
   const std::vector<Path> files = input_files(options);
   const auto tokenizer = Tokenizer::load(options.model);
   const ChatTemplate chat_template = ChatTemplate::load(options.model, options.chat_template);
-  const PrepContext context{.options = options,
-                            .tokenizer = *tokenizer,
-                            .chat_template = chat_template,
-                            .end_of_turn = find_end_of_turn(options, *tokenizer, chat_template)};
+  const PrepContext context{
+      .options = options,
+      .tokenizer = *tokenizer,
+      .chat_template = chat_template,
+      .end_of_turn = load_stop_tokens(options.model, *tokenizer, chat_template,
+                                      options.allow_template_mismatch ? TemplateMismatch::kWarn
+                                                                      : TemplateMismatch::kRefuse)
+                         .end_of_turn};
   InputReader reader(options, files);
   RowCollector collector(context, files, held_out(options, files));
   ProgressReporter reporter(progress, size_of_all(files));
-  const std::size_t threads = worker_count(options.threads);
+  const std::size_t threads = worker_threads(options.threads);
   OrderedPipeline<Job, JobResult> pipeline(threads, 4 * threads + 4);
   const auto make_worker = [&] {
     return [worker = std::make_shared<JobWorker>(context, files)](const Job& job) { return (*worker)(job); };

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -148,27 +147,30 @@ std::optional<Source> find_source(const Path& folder) {
   for (const Json& named : entry)
     if (json_get<std::string>(named, "name", config.string()) == "default")
       return Source{config, json_get<std::string>(named, "template", config.string())};
-  fail(
-      "{}: the list \"chat_template\" has no template named \"default\"; set template to one of the built-in "
-      "names",
-      config.string());
+  return std::nullopt;
+}
+
+std::optional<ChatStyle> find_own_style(const Path& folder, const std::optional<Source>& source) {
+  if (source) return recognise(outline_of(source->text));
+  if (std::filesystem::exists(folder / "qwen.tiktoken")) return style_named("qwen1");
+  return std::nullopt;
 }
 
 ChatStyle own_style(const Path& folder) {
   const std::optional<Source> source = find_source(folder);
-  if (source) {
-    const TemplateText text = outline_of(source->text);
-    if (const std::optional<ChatStyle> style = recognise(text)) return *style;
+  if (std::optional<ChatStyle> style = find_own_style(folder, source)) return *std::move(style);
+  if (source)
     fail(
         "{}: the model's chat template is not one this program knows (hash of its text: {}). If the model "
         "speaks "
         "ChatML (<|im_start|>role … <|im_end|>), set template = \"chatml\"; the other choices are {}",
-        source->file.string(), hash_hex(text.outline), fmt::join(ChatTemplate::names(), ", "));
-  }
-  if (std::filesystem::exists(folder / "qwen.tiktoken")) return style_named("qwen1");
+        source->file.string(), hash_hex(outline_of(source->text).outline),
+        fmt::join(ChatTemplate::names(), ", "));
   fail(
       "{}: the model has no chat template (neither chat_template.jinja nor \"chat_template\" in "
-      "tokenizer_config.json), as base models often have none; set template = \"chatml\" or another of {}",
+      "tokenizer_config.json, or none named \"default\" in a list there), as base models often have none; "
+      "set "
+      "template = \"chatml\" or another of {}",
       folder.string(), fmt::join(ChatTemplate::names(), ", "));
 }
 
@@ -189,15 +191,24 @@ ChatTemplate::ChatTemplate(std::shared_ptr<const Definition> definition)
     : definition_(std::move(definition)) {}
 
 ChatTemplate ChatTemplate::load(const Path& model_folder, const std::string& name) {
-  auto definition = std::make_shared<Definition>();
-  ChatStyle& style = *definition;
-  style = name == "auto" ? own_style(model_folder) : style_named(name);
-  if (style.family == ChatFamily::kPlain) style.end_of_turn = eos_token(model_folder, style.end_of_turn);
+  Definition definition{name == "auto" ? own_style(model_folder) : style_named(name), {}};
+  if (definition.family == ChatFamily::kPlain)
+    definition.end_of_turn = eos_token(model_folder, definition.end_of_turn);
+  return make(std::move(definition));
+}
+
+std::optional<ChatTemplate> ChatTemplate::find_own(const Path& model_folder) {
+  std::optional<ChatStyle> style = find_own_style(model_folder, find_source(model_folder));
+  if (!style) return std::nullopt;
+  return make({*std::move(style), {}});
+}
+
+ChatTemplate ChatTemplate::make(Definition definition) {
   Hasher hasher;
-  hasher.add("ranktune chat template 1\n").add(std::to_string(static_cast<int>(style.family))).add("\n");
-  hasher.add(style.default_system).add("\n").add(style.end_of_turn);
-  definition->fingerprint = hasher.hex();
-  return ChatTemplate(std::move(definition));
+  hasher.add("ranktune chat template 1\n").add(std::to_string(static_cast<int>(definition.family))).add("\n");
+  hasher.add(definition.default_system).add("\n").add(definition.end_of_turn);
+  definition.fingerprint = hasher.hex();
+  return ChatTemplate(std::make_shared<const Definition>(std::move(definition)));
 }
 
 std::vector<std::string> ChatTemplate::names() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,6 +40,8 @@ class ChatTemplate {
   /// no template) first-generation Qwen's ChatML. Throws with the remedy where the text is not a known one.
   /// Other names: see names().
   static ChatTemplate load(const Path& model_folder, const std::string& name = "auto");
+  /// The model's own, as "auto" finds it; nothing where it has none or an unknown one.
+  static std::optional<ChatTemplate> find_own(const Path& model_folder);
   /// The names load takes beside "auto".
   static std::vector<std::string> names();
 
@@ -63,6 +66,7 @@ class ChatTemplate {
 
  private:
   explicit ChatTemplate(std::shared_ptr<const Definition> definition);
+  static ChatTemplate make(Definition definition);
   std::shared_ptr<const Definition> definition_;
 };
 

@@ -1,12 +1,14 @@
 #include "text/stop_tokens.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 
 namespace ranktune {
 
@@ -83,37 +85,73 @@ std::string shown(const Tokenizer& tokenizer, const std::vector<std::int32_t>& i
   return text;
 }
 
+// Whether two templates write the same turns, their default system texts aside.
+bool same_turns(const ChatTemplate& one, const ChatTemplate& other) {
+  static const std::array<Message, 5> kSample{
+      {{"system", "s"}, {"user", "q"}, {"assistant", "a"}, {"user", "r"}, {"assistant", "b"}}};
+  return one.render_text(kSample, false) == other.render_text(kSample, false);
+}
+
+// The sources as a table, and what is to be done about those that contradict the chosen template.
+struct Comparison {
+  std::string table, remedies;
+
+  void add(const std::string& name, const std::string& value, const char* contradiction) {
+    table +=
+        fmt::format("\n  {}: {}{}{}", name, value, *contradiction == '\0' ? "" : "   <- ", contradiction);
+  }
+};
+
+Comparison compare(const Path& folder, const Tokenizer& tokenizer, const ChatTemplate& chosen,
+                   std::int32_t end, const std::vector<Source>& sources) {
+  Comparison result;
+  const std::string end_text = shown(tokenizer, {end});
+  result.add(fmt::format("chat template \"{}\"", chosen.name()), end_text, "");
+  if (const std::optional<ChatTemplate> own = ChatTemplate::find_own(folder)) {
+    const bool agrees = same_turns(*own, chosen);
+    if (own->name() != chosen.name() || !agrees)
+      result.add(fmt::format("the model's own chat template \"{}\"", own->name()), own->end_of_turn(),
+                 agrees ? "" : "writes turns in another way");
+    if (!agrees) result.remedies += "\nSet the template to \"auto\", which takes the model's own.";
+  }
+  std::string wrong;
+  for (const Source& source : sources) {
+    const bool agrees = std::find(source.ids.begin(), source.ids.end(), end) != source.ids.end();
+    result.add(source.name, shown(tokenizer, source.ids), agrees ? "" : "not among them");
+    if (!agrees) wrong += (wrong.empty() ? "" : " and ") + source.name;
+  }
+  if (!wrong.empty())
+    result.remedies += fmt::format(
+        "\nPut {} into {}, or choose the chat template whose end of turn they name.", end_text, wrong);
+  return result;
+}
+
 }  // namespace
 
 StopTokens load_stop_tokens(const Path& model_folder, const Tokenizer& tokenizer,
-                            const ChatTemplate& chat_template) {
+                            const ChatTemplate& chat_template, TemplateMismatch mismatch) {
   const std::optional<std::int32_t> end = tokenizer.id_of(chat_template.end_of_turn());
   require(end && tokenizer.is_special(*end),
           "{}: the chat template \"{}\" ends turns with {}, which is not a special token of the tokenizer; "
-          "choose a "
-          "template made for the model",
+          "choose a template made for the model",
           model_folder.string(), chat_template.name(), chat_template.end_of_turn());
   Collector collector(model_folder, tokenizer);
   collector.add_ids("config.json");
   collector.add_ids("generation_config.json");
   collector.add_token("tokenizer_config.json");
 
+  const Comparison found = compare(model_folder, tokenizer, chat_template, *end, collector.sources());
+  const std::string what = fmt::format(
+      "{}: the chat template and the model's files do not agree on how an answer is written and which token "
+      "ends it, so a trained model could run on past its end:{}",
+      model_folder.string(), found.table);
+  require(found.remedies.empty() || mismatch == TemplateMismatch::kWarn,
+          "{}{}\nTo go on all the same, say --allow-template-mismatch.", what, found.remedies);
+  if (!found.remedies.empty()) log_warning("{}\nGoing on all the same.", what);
+
   StopTokens stop{.ids = {*end}, .end_of_turn = *end};
-  std::string table =
-      fmt::format("\n  chat template \"{}\": {}", chat_template.name(), shown(tokenizer, {*end}));
-  std::string wrong;
-  for (const Source& source : collector.sources()) {
-    const bool agrees = std::find(source.ids.begin(), source.ids.end(), *end) != source.ids.end();
-    table += fmt::format("\n  {}: {}{}", source.name, shown(tokenizer, source.ids),
-                         agrees ? "" : "   <- not among them");
-    if (!agrees) wrong += (wrong.empty() ? "" : " and ") + source.name;
+  for (const Source& source : collector.sources())
     stop.ids.insert(stop.ids.end(), source.ids.begin(), source.ids.end());
-  }
-  require(wrong.empty(),
-          "{}: the files do not agree on the token that ends an answer, so an answer could run on past its "
-          "end:{}\n"
-          "Put {} into {}, or choose the chat template whose end of turn they name.",
-          model_folder.string(), table, shown(tokenizer, {*end}), wrong);
   std::sort(stop.ids.begin(), stop.ids.end());
   stop.ids.erase(std::unique(stop.ids.begin(), stop.ids.end()), stop.ids.end());
   return stop;

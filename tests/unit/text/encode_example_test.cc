@@ -116,6 +116,86 @@ TEST_F(StopTokensTest, NamesEverySourceWhereTheyDisagree) {
       "tokenizer_config.json \"eos_token\": 1 (<|im_start|>)   <- not among them", "Put 2 (<|im_end|>) into");
 }
 
+TEST_F(StopTokensTest, GoesOnAllTheSameWhenTold) {
+  put("config.json", {{"eos_token_id", 0}});
+  expect_error([&] { load(); }, "--allow-template-mismatch");
+  ::testing::internal::CaptureStderr();
+  const StopTokens stop =
+      load_stop_tokens(model_.path(), *tokenizer_, chat("smollm2"), TemplateMismatch::kWarn);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              ::testing::AllOf(::testing::HasSubstr("config.json \"eos_token_id\": 0"),
+                               ::testing::HasSubstr("Going on all the same")));
+  EXPECT_EQ(stop.ids, (Ids{0, 2}));
+  EXPECT_EQ(stop.end_of_turn, 2);
+}
+
+TEST_F(StopTokensTest, TheChosenTemplateWritesTurnsAsTheModelsOwn) {
+  const auto with = [&](const char* chosen) {
+    return load_stop_tokens(folder_->path(), *tokenizer_, chat(chosen)).end_of_turn;
+  };
+  EXPECT_EQ(with("auto"), 2);
+  EXPECT_EQ(with("chatml"), 2);  // differs in the default system text alone
+  // Both end turns with the token that all files name, and yet the model would be asked in another format.
+  expect_error([&] { with("default"); }, "chat template \"default\": 2 (<|im_end|>)",
+               "own chat template \"smollm2\": <|im_end|>   <- writes turns in another way",
+               "Set the template to \"auto\"", "--allow-template-mismatch");
+  expect_error([&] { with("qwen3"); }, "own chat template \"smollm2\"", "in another way");
+}
+
+TEST_F(StopTokensTest, ChatMlIsAWayOutOfAnUnknownTemplate) {
+  put("tokenizer_config.json", {{"chat_template", "{{ messages }}"}, {"eos_token", "<|im_end|>"}});
+  expect_error([&] { ChatTemplate::load(model_.path()); }, "template = \"chatml\"");
+  EXPECT_EQ(load("chatml").end_of_turn, 2);
+  const Json named = Json::array({{{"name", "tool_use"}, {"template", "{{ messages }}"}}});
+  put("tokenizer_config.json", {{"chat_template", named}});
+  expect_error([&] { ChatTemplate::load(model_.path()); }, "none named \"default\"");
+  EXPECT_EQ(load("chatml").end_of_turn, 2);
+}
+
+// The end tokens of the published chat models' config.json and generation_config.json, beside their own
+// tokenizers and tokenizer_config.json.
+struct Published {
+  const char *name, *tokenizer, *config, *generation;
+  std::int32_t end_of_turn;
+  Ids stop;
+};
+
+class PublishedModel : public ::testing::TestWithParam<Published> {};
+
+TEST_P(PublishedModel, AgreesUntouched) {
+  const Published& published = GetParam();
+  const ModelFolder model(published.tokenizer);
+  write_file(model.path() / "config.json", published.config);
+  write_file(model.path() / "generation_config.json", published.generation);
+  const auto tokenizer = Tokenizer::load(model.path());
+  const StopTokens stop = load_stop_tokens(model.path(), *tokenizer, ChatTemplate::load(model.path()));
+  EXPECT_EQ(stop.end_of_turn, published.end_of_turn);
+  EXPECT_EQ(stop.ids, published.stop);
+}
+
+constexpr const char* kQwenConfig = R"({"bos_token_id": 151643, "eos_token_id": 151645})";
+constexpr const char* kQwenGeneration = R"({"eos_token_id": [151645, 151643], "pad_token_id": 151643})";
+
+INSTANTIATE_TEST_SUITE_P(
+    Families, PublishedModel,
+    ::testing::Values(
+        Published{"Qwen7BChat",
+                  "qwen1",
+                  R"({"model_type": "qwen"})",
+                  R"({"chat_format": "chatml", "eos_token_id": 151643})",
+                  151645,
+                  {151643, 151645}},
+        Published{"Qwen15Chat", "qwen1.5", kQwenConfig, kQwenGeneration, 151645, {151643, 151645}},
+        Published{"Qwen25Instruct", "qwen2.5", kQwenConfig, kQwenGeneration, 151645, {151643, 151645}},
+        Published{"Qwen3", "qwen3", kQwenConfig, kQwenGeneration, 151645, {151643, 151645}},
+        Published{"SmolLM2",
+                  "smollm2",
+                  R"({"bos_token_id": 1, "eos_token_id": 2})",
+                  R"({"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2})",
+                  2,
+                  {2}}),
+    [](const auto& each) { return std::string(each.param.name); });
+
 TEST_F(StopTokensTest, RefusesIdsTheTokenizerHasNot) {
   for (const Json& bad : {Json(49152), Json(-1), Json("2"), Json({2, 2.5})}) {
     put("config.json", {{"eos_token_id", bad}});
