@@ -154,7 +154,7 @@ std::vector<torch::Tensor> read_parameters(const Path& path, const ParameterList
 }
 
 LoraOptions load_adapter(Decoder& decoder, const Path& adapter_folder) {
-  const LoraOptions options = resolve_targets(decoder, read_adapter_config(adapter_folder));
+  LoraOptions options = resolve_targets(decoder, read_adapter_config(adapter_folder));
   add_lora(decoder, options, 0);
   const ParameterList parameters = lora_parameters(decoder);
   const std::vector<torch::Tensor> values = read_parameters(adapter_folder / kWeightsFile, parameters);

@@ -44,8 +44,8 @@ class Regex {
             found);
     PCRE2_UCHAR* group = nullptr;
     PCRE2_SIZE size = 0;
-    static const auto* const kGroup = reinterpret_cast<PCRE2_SPTR>("idx");
-    if (pcre2_substring_get_byname(data.get(), kGroup, &group, &size) != 0) return "";
+    const auto* const group_name = reinterpret_cast<PCRE2_SPTR>("idx");
+    if (pcre2_substring_get_byname(data.get(), group_name, &group, &size) != 0) return "";
     std::string value(reinterpret_cast<const char*>(group), size);
     pcre2_substring_free(group);
     return value;
@@ -89,7 +89,7 @@ ModuleSelection parse_selection(const std::vector<std::string>& items) {
   if (items.size() == 1 && items.front().starts_with(kRegexMark)) {
     const std::string regex = items.front().substr(kRegexMark.size());
     require(!regex.empty(), "\"{}\" is followed by no expression", kRegexMark);
-    Regex{regex};
+    [[maybe_unused]] const Regex compiles{regex};  // refuses what is no expression
     return {.names = {}, .regex = regex};
   }
   for (const std::string& item : items)
