@@ -87,9 +87,9 @@ std::string shown(const Tokenizer& tokenizer, const std::vector<std::int32_t>& i
 
 // Whether two templates write the same turns, their default system texts aside.
 bool same_turns(const ChatTemplate& one, const ChatTemplate& other) {
-  static const std::array<Message, 5> kSample{
+  const std::array<Message, 5> sample{
       {{"system", "s"}, {"user", "q"}, {"assistant", "a"}, {"user", "r"}, {"assistant", "b"}}};
-  return one.render_text(kSample, false) == other.render_text(kSample, false);
+  return one.render_text(sample, false) == other.render_text(sample, false);
 }
 
 // The sources as a table, and what is to be done about those that contradict the chosen template.
