@@ -386,7 +386,7 @@ void TrainingRun::make_saver() {
   SaveSetup save{.root = folder_.checkpoints(),
                  .options = {.every = config_.checkpoint.every,
                              .keep = config_.checkpoint.keep,
-                             .keep_best = config_.checkpoint.best},
+                             .keep_best = config_.checkpoint.keep_best},
                  .identity = identity,
                  .attempt = 0};
   auto communicator = make_background_communicator(session_, &saver_network_);

@@ -5,9 +5,9 @@
 namespace ranktune {
 
 struct CheckpointOptions {
-  std::int64_t every = 100;  ///< steps between checkpoints
-  std::int64_t keep = 3;     ///< newest checkpoints that stay; at least 1
-  bool keep_best = true;     ///< the one of the lowest validation loss stays as well
+  std::int64_t every = 100;    ///< steps between checkpoints
+  std::int64_t keep = 3;       ///< newest checkpoints that stay; at least 1
+  std::int64_t keep_best = 1;  ///< those of the lowest validation losses that stay as well; 0: none
 };
 
 }  // namespace ranktune

@@ -34,6 +34,8 @@ CheckpointSearch find_latest(const Path& root) {
       verify_files(root / name, manifest);
       search.found = std::move(manifest);
       return search;
+    } catch (const OtherFormat&) {
+      throw;  // going on from an older one would throw away what another version trained
     } catch (const Error& error) {
       search.skipped.push_back({name, error.what()});
     }

@@ -24,7 +24,8 @@ struct CheckpointSearch {
   std::vector<SkippedCheckpoint> skipped;  ///< newer ones that do not, newest first
 };
 
-/// Looks at the folders themselves; no pointer file is trusted.
+/// Looks at the folders themselves; no pointer file is trusted. Throws OtherFormat where it comes to a
+/// checkpoint of another version first.
 CheckpointSearch find_latest(const Path& root);
 
 }  // namespace ranktune

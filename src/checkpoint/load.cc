@@ -59,7 +59,7 @@ Decision decide(const LoadSetup& setup) {
 
 std::string to_text(const Decision& decision) {
   Json json{{"parts", decision.parts}, {"trainer", decision.trainer}, {"skipped", Json::array()}};
-  if (decision.search.found) json["step"] = decision.search.found->step;
+  if (decision.search.found) json["manifest"] = decision.search.found->text();
   for (const SkippedCheckpoint& skipped : decision.search.skipped)
     json["skipped"].push_back({skipped.name, skipped.reason});
   // Reasons may quote damaged files: bytes that are not UTF-8 are replaced.
@@ -85,16 +85,18 @@ std::optional<LoadedCheckpoint> load_latest(const LoadSetup& setup, Communicator
   });
   broadcast_bytes(control, text, 0);
   const Json decision = parse_json(text, "rank 0's choice of a checkpoint");
-  if (!decision.contains("step")) return std::nullopt;
+  if (!decision.contains("manifest")) return std::nullopt;
 
   LoadedCheckpoint loaded;
-  loaded.step = decision["step"].get<std::int64_t>();
+  const auto manifest = Manifest::parse(decision["manifest"].get<std::string>(), "rank 0's manifest");
+  loaded.step = manifest.step;
   loaded.folder = setup.root / checkpoint_name(loaded.step);
   loaded.trainer =
       parse_json(decision["trainer"].get<std::string>(), (loaded.folder / kTrainerFile).string());
   for (const Json& skipped : decision["skipped"])
     loaded.skipped.push_back({skipped.at(0).get<std::string>(), skipped.at(1).get<std::string>()});
   name_rank(control, [&] {
+    wait_until_visible(loaded.folder, manifest.files, setup.visibility_patience);
     loaded.optimizer = read_optimizer_range({.folder = loaded.folder,
                                              .parts = decision["parts"].get<int>(),
                                              .layout_hash = setup.identity.layout.hash(),

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "base/json.h"
 #include "checkpoint/find_latest.h"
 #include "checkpoint/snapshot.h"
+#include "checkpoint/visibility.h"
 #include "comm/communicator.h"
 
 namespace ranktune {
@@ -17,6 +19,7 @@ struct LoadSetup {
   CheckpointIdentity identity;
   FlatRange range;           ///< the part of the optimizer state this rank owns
   bool need_master = false;  ///< the optimizer keeps a master apart from the working parameters
+  std::chrono::milliseconds visibility_patience = kVisibilityPatience;
 };
 
 struct LoadedCheckpoint {
@@ -29,8 +32,9 @@ struct LoadedCheckpoint {
 
 /// The newest checkpoint under root that verifies, or nothing. Rank 0 looks and verifies, all ranks load the
 /// one it found; each reads only those bytes of the optimizer files that overlap its range, whatever the rank
-/// count that wrote them. Throws on every rank where the layout or the base model differ (the message names
-/// both sides), or where a rank cannot read its part. Collective over `control`, which serves host memory.
+/// count that wrote them. Throws on every rank where the newest is of another version's format, where the
+/// layout or the base model differ (the message names both sides), or where a rank cannot read its part.
+/// Collective over `control`, which serves host memory.
 std::optional<LoadedCheckpoint> load_latest(const LoadSetup& setup, Communicator& control);
 
 }  // namespace ranktune

@@ -29,6 +29,22 @@ OrderedJson without_hash(const Manifest& manifest) {
 /// Hash of the content, whatever the white space of the file.
 std::string content_hash(const Manifest& manifest) { return hash_hex(without_hash(manifest).dump()); }
 
+/// Every version hashes its manifest alike, so damage and another version can be told apart.
+[[noreturn]] void fail_format(std::int64_t format, std::string_view text, std::string_view where) {
+  OrderedJson json = OrderedJson::parse(text);
+  const auto hash = json.find("hash");
+  require(hash != json.end(), "{}: format {} is unknown and has no hash", where, format);
+  const Json claimed = *hash;
+  json.erase("hash");
+  require(claimed == hash_hex(json.dump()),
+          "{}: format {} is unknown, and its own hash does not fit its content", where, format);
+  throw OtherFormat(
+      fmt::format("{}: was written by {} version of ranktune (format {}, this one reads format {}); go on "
+                  "with that version, "
+                  "or begin a new run with another run.dir",
+                  where, format > Manifest::kFormat ? "a newer" : "an older", format, Manifest::kFormat));
+}
+
 ManifestEntry parse_entry(const Json& json, std::string_view where) {
   ManifestEntry entry{.name = json_get<std::string>(json, "name", where),
                       .size = json_get<std::uint64_t>(json, "size", where),
@@ -68,8 +84,8 @@ std::string Manifest::text() const {
 
 Manifest Manifest::parse(std::string_view text, std::string_view where) {
   const Json json = parse_json(text, where);
-  const int format = json_get<int>(json, "format", where);
-  require(format == kFormat, "{}: format {} is not the {} that this program reads", where, format, kFormat);
+  const auto format = json_get<std::int64_t>(json, "format", where);
+  if (format != kFormat) fail_format(format, text, where);
   Manifest manifest;
   manifest.step = json_get<std::int64_t>(json, "step", where);
   require(manifest.step >= 0, "{}: step {}", where, manifest.step);

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/file.h"
 
 namespace ranktune {
@@ -17,9 +18,14 @@ struct ManifestEntry {
   std::string hash;
 };
 
+/// A manifest that is whole but of another version of this program: refused, never taken for damage.
+class OtherFormat : public Error {
+  using Error::Error;
+};
+
 /// manifest.json, written last: {"format": 1, "step": …, "validation_loss": …, "files": [{name, size,
-/// hash}…], "hash": of the lines before}. A folder without a manifest that agrees with its files is not a
-/// checkpoint.
+/// hash}…], "hash": of the rest}. FORMAT.md has all of it. A folder without a manifest that agrees with its
+/// files is not a checkpoint.
 struct Manifest {
   static constexpr int kFormat = 1;  ///< persistent; raise it when the meaning of a file changes
 
@@ -28,8 +34,8 @@ struct Manifest {
   std::vector<ManifestEntry> files;       ///< sorted by name
 
   std::string text() const;
-  /// Errors name `where`; refuses other formats, repeated or unclean names, and a text whose own hash does
-  /// not fit.
+  /// Errors name `where`; refuses other formats (OtherFormat where the text is whole), repeated or unclean
+  /// names, and a text whose own hash does not fit.
   static Manifest parse(std::string_view text, std::string_view where);
   static Manifest read(const Path& folder);
 

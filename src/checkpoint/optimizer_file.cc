@@ -1,12 +1,12 @@
 #include "checkpoint/optimizer_file.h"
 
 #include <charconv>
-#include <cstring>
 #include <optional>
 #include <span>
 #include <string_view>
 
 #include "base/error.h"
+#include "storage/read_range.h"
 #include "storage/safetensors.h"
 #include "storage/safetensors_writer.h"
 
@@ -39,7 +39,11 @@ std::int64_t metadata_number(const SafetensorsFile& file, const std::string& key
 
 void check_metadata(const SafetensorsFile& file, const OptimizerReadPlan& plan, FlatRange part) {
   const std::string& format = metadata_text(file, "format");
-  require(format == kFormat, "{}: format \"{}\" is not \"{}\"", file.where(), format.substr(0, 40), kFormat);
+  require(
+      format == kFormat,
+      "{}: format \"{}\" is not the \"{}\" that this program reads; go on with the version of ranktune that "
+      "wrote it, or begin a new run with another run.dir",
+      file.where(), format.substr(0, 40), kFormat);
   const FlatRange held{metadata_number(file, "begin"), metadata_number(file, "end")};
   const std::int64_t total = metadata_number(file, "total");
   require(held == part && total == plan.total, "{}: holds elements [{}, {}) of {}, not [{}, {}) of {}",
@@ -59,10 +63,12 @@ void copy_overlap(const SafetensorsFile& file, std::string_view name, const Over
   require(tensor.dtype == DType::kF32 && tensor.shape.size() == 1 && tensor.shape[0] == where.part.size(),
           "{}: {} is {} {}, not F32 [{}]", file.where(), name, dtype_name(tensor.dtype),
           shape_text(tensor.shape), where.part.size());
-  const auto skipped = static_cast<std::size_t>(where.both.begin - where.part.begin);
+  const auto skipped = static_cast<std::uint64_t>(where.both.begin - where.part.begin);
   const auto place = static_cast<std::size_t>(where.both.begin - where.wanted.begin);
   const auto count = static_cast<std::size_t>(where.both.size());
-  std::memcpy(values.data() + place, tensor.data.data() + skipped * sizeof(float), count * sizeof(float));
+  const auto tensor_begin = static_cast<std::uint64_t>(tensor.data.data() - file.bytes().data());
+  read_range(file.where(), tensor_begin + skipped * sizeof(float),
+             std::as_writable_bytes(std::span(values).subspan(place, count)));
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ranges>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -14,12 +16,16 @@
 namespace ranktune {
 namespace {
 
-bool better(const RetentionCandidate& a, const RetentionCandidate& b) {
-  const auto loss = [](const RetentionCandidate& candidate) {
-    const double value = candidate.validation_loss.value_or(INFINITY);
-    return std::isnan(value) ? INFINITY : value;
-  };
-  return loss(a) < loss(b);
+/// Steps of the `count` lowest finite losses.
+std::set<std::int64_t> best_steps(std::vector<RetentionCandidate> candidates, std::int64_t count) {
+  std::erase_if(candidates, [](const RetentionCandidate& each) {
+    return !std::isfinite(each.validation_loss.value_or(NAN));
+  });
+  std::ranges::stable_sort(candidates, {},
+                           [](const RetentionCandidate& each) { return *each.validation_loss; });
+  std::set<std::int64_t> steps;
+  for (const RetentionCandidate& each : candidates | std::views::take(count)) steps.insert(each.step);
+  return steps;
 }
 
 bool remove_folder(const Path& folder) {
@@ -44,14 +50,15 @@ bool remove_checkpoint(const Path& root, std::int64_t step) {
 std::vector<std::int64_t> steps_to_remove(std::vector<RetentionCandidate> candidates,
                                           const CheckpointOptions& options) {
   require(options.keep >= 1, "checkpoint.keep is {}; at least 1 must stay", options.keep);
+  require(options.keep_best >= 0, "checkpoint.keep_best is {}; give 0 or more", options.keep_best);
   std::ranges::sort(candidates, {}, &RetentionCandidate::step);
   const auto keep = static_cast<std::size_t>(options.keep);
   if (candidates.size() <= keep) return {};
-  const auto best = std::ranges::min_element(candidates, better);
-  const bool keep_best = options.keep_best && best->validation_loss && std::isfinite(*best->validation_loss);
+  const std::set<std::int64_t> best = best_steps(candidates, options.keep_best);
   std::vector<std::int64_t> removed;
-  for (auto old = candidates.begin(); old != candidates.end() - static_cast<std::ptrdiff_t>(keep); ++old)
-    if (!keep_best || old != best) removed.push_back(old->step);
+  for (const RetentionCandidate& old :
+       candidates | std::views::take(static_cast<std::ptrdiff_t>(candidates.size() - keep)))
+    if (!best.contains(old.step)) removed.push_back(old.step);
   return removed;
 }
 

@@ -16,8 +16,8 @@ struct RetentionCandidate {
   std::optional<double> validation_loss;
 };
 
-/// Steps to remove: all but the newest `keep` and (with keep_best) the one of the lowest validation loss, of
-/// equal ones the earliest.
+/// Steps to remove: all but the newest `keep` and the `keep_best` of the lowest validation losses, of equal
+/// ones the earliest.
 std::vector<std::int64_t> steps_to_remove(std::vector<RetentionCandidate> candidates,
                                           const CheckpointOptions& options);
 

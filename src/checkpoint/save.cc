@@ -8,7 +8,6 @@
 #include <chrono>
 #include <functional>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "base/error.h"
@@ -24,22 +23,8 @@
 namespace ranktune {
 namespace {
 
-/// Network filesystems may show a name to other machines only when their cache expires.
-constexpr std::chrono::seconds kVisibilityPatience{30};
 /// Room for manifest, folder blocks and what other programs write meanwhile.
 constexpr std::uint64_t kSpareBytes = std::uint64_t{4} << 20;
-
-void wait_until_visible(const Path& path) {
-  const auto deadline = std::chrono::steady_clock::now() + kVisibilityPatience;
-  std::error_code error;
-  while (!std::filesystem::exists(path, error)) {
-    require(std::chrono::steady_clock::now() < deadline,
-            "{} was made by another rank but is not visible here after {} s: is it on a filesystem that all "
-            "machines share?",
-            path.string(), kVisibilityPatience.count());
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-}
 
 void sync_file(const Path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -102,7 +87,7 @@ class Save {
 
   /// Every rank: its own files, on disk when this returns.
   void write_files() {
-    wait_until_visible(temporary_);
+    wait_until_visible(temporary_, setup_.visibility_patience);
     const std::string name = optimizer_file_name({.part = rank_, .parts = ranks_});
     write_optimizer_file(temporary_ / name, snapshot_.optimizer, setup_.identity.layout.hash());
     entries_.push_back(describe_file(temporary_, name));
@@ -120,19 +105,21 @@ class Save {
 
   std::string own_entries() const { return entries_text(entries_); }
 
+  /// Every rank: what all of them wrote is seen from here.
+  void see_files(const std::vector<std::string>& entries_of_ranks) {
+    manifest_ = {.step = snapshot_.step, .validation_loss = snapshot_.validation_loss, .files = {}};
+    for (const std::string& text : entries_of_ranks) append_entries(text, manifest_.files);
+    std::ranges::sort(manifest_.files, {}, &ManifestEntry::name);
+    Manifest::parse(manifest_.text(), "manifest of the new checkpoint");  // finds a name given twice
+    wait_until_visible(temporary_, manifest_.files, setup_.visibility_patience);
+  }
+
   /// Rank 0: the manifest, then the name.
-  void publish(const std::vector<std::string>& entries_of_ranks) {
+  void publish() {
     if (rank_ != 0) return;
-    Manifest manifest{.step = snapshot_.step, .validation_loss = snapshot_.validation_loss, .files = {}};
-    for (const std::string& text : entries_of_ranks) append_entries(text, manifest.files);
-    std::ranges::sort(manifest.files, {}, &ManifestEntry::name);
-    for (const ManifestEntry& file : manifest.files) wait_until_visible(temporary_ / file.name);
-    const std::string text = manifest.text();
-    Manifest::parse(text, "manifest of the new checkpoint");  // a name given twice is found before publishing
-    write_file(temporary_ / kManifestFile, text);
+    write_file(temporary_ / kManifestFile, manifest_.text());
     sync_folder(temporary_);
     put_in_place();
-    bytes_ = manifest.bytes();
   }
 
   void remove_temporary() const {
@@ -141,7 +128,7 @@ class Save {
     std::filesystem::remove_all(temporary_, ignored);
   }
 
-  std::uint64_t bytes() const { return bytes_; }
+  std::uint64_t bytes() const { return manifest_.bytes(); }
 
  private:
   void put_in_place() const {
@@ -165,8 +152,8 @@ class Save {
   const CheckpointSnapshot& snapshot_;
   int rank_, ranks_;
   Path temporary_, place_;
-  std::vector<ManifestEntry> entries_;
-  std::uint64_t bytes_ = 0;
+  std::vector<ManifestEntry> entries_;  ///< of this rank's files
+  Manifest manifest_;
 };
 
 /// Runs a local step and tells every rank how it went: "" or what went wrong on the first rank that failed.
@@ -190,7 +177,9 @@ std::string run(Save& save, Communicator& control) {
   if (failure.empty()) failure = failure_anywhere(control, [&] { save.write_files(); });
   if (!failure.empty()) return failure;
   const std::vector<std::string> entries = all_gather_strings(control, save.own_entries());
-  return failure_anywhere(control, [&] { save.publish(entries); });
+  failure = failure_anywhere(control, [&] { save.see_files(entries); });
+  if (!failure.empty()) return failure;
+  return failure_anywhere(control, [&] { save.publish(); });
 }
 
 }  // namespace
@@ -203,8 +192,7 @@ SaveResult save_checkpoint(const SaveSetup& setup, const CheckpointSnapshot& sna
   result.failure = run(save, control);
   result.saved = result.failure.empty();
   if (result.saved) {
-    result.bytes =
-        static_cast<std::uint64_t>(broadcast_value(control, static_cast<std::int64_t>(save.bytes()), 0));
+    result.bytes = save.bytes();
     if (control.rank() == 0) result.pruned = prune_checkpoints(setup.root, setup.options);
   } else {
     save.remove_temporary();

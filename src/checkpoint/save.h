@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "base/file.h"
 #include "checkpoint/checkpoint_options.h"
 #include "checkpoint/snapshot.h"
+#include "checkpoint/visibility.h"
 #include "comm/communicator.h"
 
 namespace ranktune {
@@ -16,6 +18,7 @@ struct SaveSetup {
   CheckpointOptions options;
   CheckpointIdentity identity;
   std::int64_t attempt = 0;  ///< which start of the run this is; part of temporary names
+  std::chrono::milliseconds visibility_patience = kVisibilityPatience;
 };
 
 /// The same on every rank.
@@ -29,9 +32,9 @@ struct SaveResult {
 };
 
 /// Writes a checkpoint under root, or none: into a temporary folder, every file fsynced and hashed, the
-/// manifest last, then one rename after all ranks agreed that they succeeded. A failure on any rank is
-/// returned on all of them, removes the temporary folder and leaves earlier checkpoints alone. Collective
-/// over `control`, which serves host memory.
+/// manifest last, then one rename after all ranks agreed that they succeeded and see each other's files. A
+/// failure on any rank is returned on all of them, removes the temporary folder and leaves earlier
+/// checkpoints alone. Collective over `control`, which serves host memory.
 SaveResult save_checkpoint(const SaveSetup& setup, const CheckpointSnapshot& snapshot, Communicator& control);
 
 }  // namespace ranktune

@@ -54,7 +54,10 @@ std::string trainer_text(const CheckpointSnapshot& snapshot, const CheckpointIde
 
 void check_trainer(const Json& trainer, const CheckpointIdentity& identity, const std::string& where) {
   const int format = json_get<int>(trainer, "format", where);
-  require(format == kFormat, "{}: format {} is not the {} that this program reads", where, format, kFormat);
+  require(format == kFormat,
+          "{}: was written by {} version of ranktune (format {}, this one reads format {}); go on with that "
+          "version, or begin a new run with another run.dir",
+          where, format > kFormat ? "a newer" : "an older", format, kFormat);
   const auto base = json_get<std::string>(trainer, "base_hash", where);
   require(base == identity.base_hash,
           "{}: the checkpoint belongs to the base model with hash {}, the model given has {}; resume with "

@@ -124,8 +124,16 @@ RunConfig config_from_json(const Json& json, std::string_view where) {
   RunConfig config;
   for (const auto& [name, value] : json.items()) {
     const Option* option = find_option(name);
-    require(option != nullptr, "{}: unknown key \"{}\"{} (was it written by a newer ranktune?)", where, name,
+    const Option* renamed = find_renamed_option(name);
+    require(option != nullptr || renamed != nullptr,
+            "{}: unknown key \"{}\"{} (was it written by a newer ranktune?)", where, name,
             did_you_mean(name, option_names()));
+    if (option == nullptr) {
+      // Under its old name the option was a switch.
+      assign_option(*renamed, value.is_boolean() ? RawValue{std::int64_t{value.get<bool>()}} : to_raw(value),
+                    where, config);
+      continue;
+    }
     if (option->required && value.empty()) continue;  // a configuration may be kept before it is complete
     assign_option(*option, to_raw(value), where, config);
   }

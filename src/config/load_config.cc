@@ -97,6 +97,9 @@ bool is_section(std::string_view name) {
 }
 
 [[noreturn]] void fail_unknown(std::string_view where, const std::string& name, bool section) {
+  if (const Option* renamed = find_renamed_option(name))
+    fail("{}: \"{}\" is \"{}\" now: {} ({})", where, name, renamed->name, renamed->meaning,
+         option_allowed(*renamed));
   const std::string hint = section ? did_you_mean(name, section_names()) : did_you_mean(name, option_names());
   fail("{}: unknown {} \"{}\"{}", where, section ? "section" : "key", name,
        hint.empty() ? "; `ranktune train --print-config` shows all keys" : hint);

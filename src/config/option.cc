@@ -204,6 +204,12 @@ const Option* find_option(std::string_view name) {
   return nullptr;
 }
 
+const Option* find_renamed_option(std::string_view name) {
+  for (const Option& option : options())
+    if (!name.empty() && option.formerly == name) return &option;
+  return nullptr;
+}
+
 bool takes_text(const Option& option) {
   return std::holds_alternative<std::string*>(field_of(option, RunConfig{}));
 }

@@ -48,6 +48,7 @@ struct Option {
   bool affects_result = true;  ///< another value trains other weights
   /// Why the key has no effect in this configuration, or nullptr where it has one. Null: it always has one.
   const char* (*unused)(const RunConfig&) = nullptr;
+  std::string_view formerly{};  ///< the name of an earlier version, whose configurations are still met
 
   std::string_view section() const;  ///< "lora" of "lora.rank"; "" for "device"
   std::string_view key() const;      ///< "rank"
@@ -59,6 +60,8 @@ const std::vector<Option>& options();
 const std::vector<std::string>& option_names();
 /// nullptr where there is no such option.
 const Option* find_option(std::string_view name);
+/// The option that once had this name; nullptr where none had.
+const Option* find_renamed_option(std::string_view name);
 
 /// Checks `raw` against the option's type, range and choices and stores it. `where` ("file:line:column",
 /// "--set …") begins the message of the error.

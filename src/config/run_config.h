@@ -81,7 +81,7 @@ struct ZeroConfig {
 struct CheckpointConfig {
   std::int64_t every = 100;  ///< steps; 0: only at the end and when stopped
   std::int64_t keep = 3;
-  bool best = true;
+  std::int64_t keep_best = 1;  ///< 0: none for its validation loss
 };
 
 struct CommConfig {

@@ -54,14 +54,16 @@ struct Trainer::StepSums {
 Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
     : options_(options),
       parts_(std::move(parts)),
-      progress_(std::make_unique<ProgressLine>(options.log_every)) {}
+      progress_(std::make_unique<ProgressLine>(options.log_every)),
+      best_losses_(parts_.saver.setup().options.keep_best) {}
 
 Trainer::~Trainer() = default;
 
 void Trainer::restore(const Json& trainer_json) {
   tokens_seen_ = json_get<std::int64_t>(trainer_json, "tokens_seen", "trainer.json");
-  if (trainer_json.contains("best_validation_loss") && trainer_json["best_validation_loss"].is_number())
-    best_validation_loss_ = trainer_json["best_validation_loss"].get<double>();
+  for (const double loss :
+       json_get_or<std::vector<double>>(trainer_json, "best_validation_losses", {}, "trainer.json"))
+    best_losses_.add(loss);
 }
 
 Trainer::StepSums Trainer::accumulate(const StepBatch& batch) {
@@ -190,7 +192,7 @@ double Trainer::validate(const ValidationSet& validation, std::int64_t done) {
     progress_->finish();
     log_info("step {}: validation loss {:.4f} over {} tokens ({:.1f} s){}", done, loss, words[2],
              seconds_since(begin),
-             !best_validation_loss_ || loss < *best_validation_loss_ ? ", the best so far" : "");
+             loss < best_losses_.lowest().value_or(INFINITY) ? ", the best so far" : "");
     parts_.metrics->write({{"step", done},
                            {"validation_loss", loss},
                            {"validation_tokens", words[2]},
@@ -210,8 +212,7 @@ void Trainer::save(std::int64_t done, std::optional<double> validation_loss) {
   if (parts_.control.rank() == 0) snapshot.files = parts_.checkpoint_files(done);
   snapshot.trainer = parts_.trainer_json;
   snapshot.trainer["tokens_seen"] = tokens_seen_;
-  snapshot.trainer["best_validation_loss"] =
-      best_validation_loss_ ? OrderedJson(*best_validation_loss_) : OrderedJson(nullptr);
+  snapshot.trainer["best_validation_losses"] = best_losses_.losses();
   parts_.saver.start(std::move(snapshot));
   save_cost_ = {.step = done, .blocking = seconds_since(begin), .interval = seconds_since(interval_begin_)};
   interval_begin_ = Clock::now();
@@ -248,12 +249,10 @@ TrainEnd Trainer::run(StepFeed& feed, const ValidationSet& validation, std::int6
     bool best = false;
     if (!validation.empty() && options_.validate_every > 0 && (done % options_.validate_every == 0 || last)) {
       validation_loss = validate(validation, done);
-      best = !best_validation_loss_ || *validation_loss < *best_validation_loss_;
-      if (best) best_validation_loss_ = validation_loss;
+      best = best_losses_.add(*validation_loss);
     }
     const CheckpointOptions& checkpoints = parts_.saver.setup().options;
-    if (last || stop || (checkpoints.every > 0 && done % checkpoints.every == 0) ||
-        (best && checkpoints.keep_best))
+    if (last || stop || best || (checkpoints.every > 0 && done % checkpoints.every == 0))
       save(done, validation_loss);
     if (!stop && !last) continue;
     note_saved(parts_.saver.finish());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/background_saver.h"
+#include "checkpoint/best_losses.h"
 #include "checkpoint/load.h"
 #include "comm/watchdog.h"
 #include "data/step_batch.h"
@@ -64,7 +65,6 @@ class Trainer {
 
   /// Takes up the counts of a checkpoint's trainer.json.
   void restore(const Json& trainer_json);
-  std::optional<double> best_validation_loss() const { return best_validation_loss_; }
 
  private:
   struct StepSums;
@@ -89,7 +89,7 @@ class Trainer {
   double waited_before_ = 0;
   std::int64_t skipped_in_a_row_ = 0;
   std::int64_t tokens_seen_ = 0;
-  std::optional<double> best_validation_loss_;
+  BestLosses best_losses_;
   bool last_save_worked_ = true;
 
   /// Of the checkpoint being saved: how long the training stood still for it, and the time since the one

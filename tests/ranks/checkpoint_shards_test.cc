@@ -164,6 +164,69 @@ TEST_F(CheckpointShards, AFailureOfOneRankIsKnownToAllAndLeavesTheEarlierOnes) {
   EXPECT_EQ(loaded->step, 1);
 }
 
+/// A machine that does not share the filesystem: what its rank writes is not what the others see.
+TEST_F(CheckpointShards, FilesThatTheOtherRanksDoNotSeeFailTheSave) {
+  if (world_->size() == 1) return;  // one rank sees what it wrote
+  Training training(*world_);
+  ASSERT_TRUE(training.save(folder_.path(), 1).saved);
+  const int last = world_->size() - 1;
+  const TempDir own;
+  const bool apart = world_->rank() == last;
+  if (apart) make_folders(own / ".step-000002.tmp-1");
+  const SaveResult result = save_checkpoint(
+      {.root = apart ? own.path() : folder_.path(),
+       .options = {},
+       .identity = Training::identity(),
+       .attempt = 1,
+       .visibility_patience = std::chrono::milliseconds(200)},
+      {.step = 2, .validation_loss = {}, .optimizer = training.optimizer().snapshot(), .files = {}}, *world_);
+  EXPECT_FALSE(result.saved);
+  EXPECT_THAT(result.failure, HasSubstr("rank 0 ("));
+  EXPECT_THAT(result.failure, HasSubstr(optimizer_file_name({last, world_->size()})));
+  EXPECT_THAT(result.failure, HasSubstr("not visible here after 0.2 s"));
+  EXPECT_EQ(list_checkpoints(folder_.path()), std::vector<std::int64_t>{1});
+  EXPECT_TRUE(training.save(folder_.path(), 3).saved);
+}
+
+/// The same, but the names show up in time.
+TEST_F(CheckpointShards, FilesThatAreSeenLateAreWaitedFor) {
+  if (world_->size() == 1) return;
+  Training training(*world_);
+  const int last = world_->size() - 1;
+  const std::string name = optimizer_file_name({last, world_->size()});
+  const TempDir own;
+  std::thread late;
+  Path root = folder_.path();
+  if (world_->rank() == last) {
+    // This rank sees the common folder through links; its own file reaches that folder later.
+    root = own.path();
+    const Path there = folder_.path() / ".step-000002.tmp-1";
+    const Path here = own / ".step-000002.tmp-1";
+    make_folders(here);
+    late = std::thread([there, here, name, size = world_->size()] {
+      const auto until = [](const Path& path) {
+        for (int i = 0; i < 1000 && !std::filesystem::exists(path); ++i)
+          std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      };
+      until(here / name);
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      std::filesystem::copy_file(here / name, there / name);
+      for (int part = 0; part + 1 < size; ++part)
+        std::filesystem::create_symlink(there / optimizer_file_name({part, size}),
+                                        here / optimizer_file_name({part, size}));
+      std::filesystem::create_symlink(there / kTrainerFile, here / kTrainerFile);
+    });
+  }
+  const SaveResult result = save_checkpoint(
+      {.root = root, .options = {}, .identity = Training::identity(), .attempt = 1},
+      {.step = 2, .validation_loss = {}, .optimizer = training.optimizer().snapshot(), .files = {}}, *world_);
+  EXPECT_TRUE(result.saved) << result.failure;
+  if (late.joinable()) late.join();
+  const auto loaded = training.load(folder_.path());
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->step, 2);
+}
+
 TEST_F(CheckpointShards, AllRanksSkipTheSameDamagedCheckpoint) {
   Training training(*world_);
   training.train(0, 1);

@@ -1,10 +1,12 @@
 #include "checkpoint/manifest.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 
@@ -51,6 +53,32 @@ TEST(Manifest, EveryChangeIsFound) {
   expect_error([&] { Manifest::parse(text.substr(0, text.size() / 2), "m"); }, "m");
   expect_error([&] { Manifest::parse("{}", "m"); }, "format");
   expect_error([&] { Manifest::parse("", "m"); }, "m");
+}
+
+/// As another version would write it: its own format number under its own hash.
+std::string of_format(int format) {
+  OrderedJson json = OrderedJson::parse(two_files().text());
+  json["format"] = format;
+  json["of_the_future"] = true;
+  json.erase("hash");
+  const std::string hash = hash_hex(json.dump());
+  json["hash"] = hash;
+  return json.dump(2);
+}
+
+TEST(Manifest, AnotherVersionIsToldFromDamage) {
+  EXPECT_THROW(Manifest::parse(of_format(0), "m"), OtherFormat);
+  expect_error([] { Manifest::parse(of_format(0), "m"); }, "m: ", "an older version", "format 0");
+  expect_error([] { Manifest::parse(of_format(7), "m"); }, "a newer version", "format 7", "reads format 1",
+               "another run.dir");
+  try {
+    Manifest::parse(replaced(of_format(7), "\"format\": 7", "\"format\": 8"), "m");
+    ADD_FAILURE() << "a damaged format was accepted";
+  } catch (const OtherFormat&) {
+    ADD_FAILURE() << "damage was taken for a version";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("own hash"));
+  }
 }
 
 TEST(Manifest, FilesAreComparedWithIt) {

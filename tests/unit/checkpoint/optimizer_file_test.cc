@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
+#include "storage/read_range.h"
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 
@@ -67,6 +70,61 @@ TEST(OptimizerFile, OnlyOverlappingFilesAreNeeded) {
   std::filesystem::remove(folder / optimizer_file_name({2, 4}));
   EXPECT_NO_THROW(read_optimizer_range(plan(folder.path(), 4, {0, 512})));
   expect_error([&] { read_optimizer_range(plan(folder.path(), 4, {0, 513})); }, "optimizer-00002-of-00004");
+}
+
+/// Bytes that this process has had from the system's read calls.
+std::int64_t bytes_read_so_far() {
+  std::ifstream file("/proc/self/io");
+  std::string key;
+  std::int64_t count = -1;
+  file >> key >> count;
+  EXPECT_EQ(key, "rchar:");
+  return count;
+}
+
+TEST(OptimizerFile, NoOtherBytesAreRead) {
+  constexpr std::int64_t kElements = 1 << 20;
+  const TempDir folder;
+  const Partition partition(2, kElements);
+  for (int part = 0; part < 2; ++part) {
+    OptimizerSnapshot whole{.range = partition.range(part), .total = kElements, .updates = 1};
+    for (auto* tensor : {&whole.exp_avg, &whole.exp_avg_sq, &whole.master})
+      tensor->resize(static_cast<std::size_t>(whole.range.size()));
+    write_optimizer_file(folder / optimizer_file_name({part, 2}), whole, "layout");
+  }
+  OptimizerReadPlan wanted = plan(folder.path(), 2, {kElements / 2 - 1000, kElements / 2 + 3000});
+  wanted.total = kElements;
+  const std::int64_t own = bytes_read_so_far();
+  const std::int64_t before = bytes_read_so_far();
+  read_optimizer_range(wanted);
+  const std::int64_t read = bytes_read_so_far() - before - (before - own);
+  EXPECT_NEAR(static_cast<double>(read), 3 * 4000 * sizeof(float), 64.0);
+}
+
+TEST(OptimizerFile, AFileThatShrinksIsAnErrorNotASignal) {
+  const TempDir folder;
+  write_parts(folder.path(), 1);
+  const Path file = folder / optimizer_file_name({0, 1});
+  std::vector<std::byte> bytes(16);
+  const std::uint64_t size = std::filesystem::file_size(file);
+  EXPECT_NO_THROW(read_range(file, size - 16, bytes));
+  expect_error([&] { read_range(file, size - 15, bytes); }, file.string(), "ends at byte");
+  expect_error([&] { read_range(folder / "absent", 0, bytes); }, "absent", "No such file");
+  expect_error([&] { read_range(folder.path(), 0, bytes); }, "cannot read", "directory");
+}
+
+TEST(OptimizerFile, AnotherVersionsFileIsRefused) {
+  const TempDir folder;
+  write_parts(folder.path(), 1);
+  const Path file = folder / optimizer_file_name({0, 1});
+  std::string text = read_file(file);
+  text.replace(text.find("ranktune-optimizer-1"), 20, "ranktune-optimizer-2");
+  write_file(file, text);
+  expect_error(
+      [&] {
+        read_optimizer_range(plan(folder.path(), 1, {0, kTotal}));
+      },
+      file.string(), "ranktune-optimizer-2", "ranktune-optimizer-1", "go on with the version");
 }
 
 TEST(OptimizerFile, AnythingElseThanThePlanIsRefused) {

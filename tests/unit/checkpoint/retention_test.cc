@@ -27,8 +27,11 @@ std::vector<RetentionCandidate> five() {
 }
 
 TEST(Retention, KeepsTheNewestAndTheBest) {
-  EXPECT_THAT(steps_to_remove(five(), {.keep = 2, .keep_best = true}), ElementsAre(10, 30));
-  EXPECT_THAT(steps_to_remove(five(), {.keep = 2, .keep_best = false}), ElementsAre(10, 20, 30));
+  EXPECT_THAT(steps_to_remove(five(), {.keep = 2, .keep_best = 0}), ElementsAre(10, 20, 30));
+  EXPECT_THAT(steps_to_remove(five(), {.keep = 2, .keep_best = 1}), ElementsAre(10, 30));
+  EXPECT_THAT(steps_to_remove(five(), {.keep = 2, .keep_best = 2}), ElementsAre(10));
+  EXPECT_THAT(steps_to_remove(five(), {.keep = 1, .keep_best = 3}), ElementsAre(40)) << "NaN is no loss";
+  EXPECT_THAT(steps_to_remove(five(), {.keep = 1, .keep_best = 9}), ElementsAre(40));
   EXPECT_THAT(steps_to_remove(five(), {.keep = 5}), IsEmpty());
   EXPECT_THAT(steps_to_remove(five(), {.keep = 100}), IsEmpty());
   EXPECT_THAT(steps_to_remove({}, {.keep = 1}), IsEmpty());
@@ -36,6 +39,15 @@ TEST(Retention, KeepsTheNewestAndTheBest) {
       steps_to_remove({{.step = 2, .validation_loss = {}}, {.step = 1, .validation_loss = NAN}}, {.keep = 1}),
       ElementsAre(1));
   expect_error([] { steps_to_remove({}, {.keep = 0}); }, "checkpoint.keep", "0");
+  expect_error([] { steps_to_remove({}, {.keep = 1, .keep_best = -1}); }, "checkpoint.keep_best", "-1");
+}
+
+TEST(Retention, TheBestMayBeAmongTheNewest) {
+  EXPECT_THAT(steps_to_remove({{.step = 1, .validation_loss = 3.0},
+                               {.step = 2, .validation_loss = 2.0},
+                               {.step = 3, .validation_loss = 1.0}},
+                              {.keep = 1, .keep_best = 2}),
+              ElementsAre(1));
 }
 
 void make_checkpoint(const Path& root, std::int64_t step, std::optional<double> loss) {

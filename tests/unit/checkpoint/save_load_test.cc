@@ -4,10 +4,13 @@
 #include <sys/resource.h>
 
 #include <fstream>
+#include <thread>
 
+#include "base/hash.h"
 #include "checkpoint/checkpoint_paths.h"
 #include "checkpoint/load.h"
 #include "checkpoint/save.h"
+#include "checkpoint/trainer_file.h"
 #include "support/expect_error.h"
 #include "support/lone_communicator.h"
 #include "support/temp_dir.h"
@@ -145,6 +148,54 @@ TEST_F(SaveLoad, AnotherBaseOrLayoutIsRefusedWithBothSidesNamed) {
   other = identity();
   other.layout = FlatLayout({{.name = "w", .shape = {30, 10}}, {.name = "b", .shape = {8}}});
   expect_error([&] { load(other); }, "tensor 1", "b [7]", "b [8]");
+}
+
+/// Going on from an older one, or from nothing, would throw away what the other version trained.
+TEST_F(SaveLoad, TheNewestOfAnotherVersionIsRefusedNotSkipped) {
+  save(10);
+  save(20);
+  const Path file = root() / "step-000020" / "manifest.json";
+  const std::string whole = read_file(file);
+  OrderedJson json = OrderedJson::parse(whole);
+  json["format"] = 2;
+  json.erase("hash");
+  const std::string hash = hash_hex(json.dump());
+  json["hash"] = hash;
+  write_file(file, json.dump());
+  expect_error([&] { load(); }, "step-000020", "a newer version", "format 2");
+  EXPECT_TRUE(save(30).saved);
+  EXPECT_EQ(load()->step, 30) << "an older one of another version does no harm";
+}
+
+TEST_F(SaveLoad, AnotherVersionsTrainerFileIsRefused) {
+  Json trainer = parse_json(trainer_text(snapshot(10), identity()), "x");
+  EXPECT_NO_THROW(check_trainer(trainer, identity(), "trainer.json"));
+  trainer["format"] = 2;
+  expect_error([&] { check_trainer(trainer, identity(), "trainer.json"); }, "trainer.json", "a newer version",
+               "format 2");
+  trainer["format"] = 0;
+  expect_error([&] { check_trainer(trainer, identity(), "trainer.json"); }, "an older version", "format 0");
+}
+
+TEST_F(SaveLoad, WhatTheSystemShowsOnlyLaterIsWaitedFor) {
+  const ManifestEntry late{.name = "late.bin", .size = 4, .hash = {}};
+  const Path file = folder_ / "late.bin";
+  std::thread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    std::ofstream(file) << "ab";
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    std::ofstream(file) << "abcd";
+  });
+  EXPECT_NO_THROW(wait_until_visible(folder_.path(), {late}, std::chrono::seconds(10)));
+  other.join();
+  std::ofstream(file) << "abc";
+  expect_error([&] { wait_until_visible(folder_.path(), {late}, std::chrono::milliseconds(120)); },
+               "late.bin", "4 bytes", "has 3", "0.12 s", "all machines share");
+  std::filesystem::remove(file);
+  expect_error([&] { wait_until_visible(folder_.path(), {late}, std::chrono::milliseconds(1)); },
+               "is not visible");
+  expect_error([&] { wait_until_visible(folder_ / "none", std::chrono::milliseconds(1)); }, "none",
+               "made by another rank");
 }
 
 TEST_F(SaveLoad, AFailedWriteLeavesTheEarlierOnesAndIsReported) {

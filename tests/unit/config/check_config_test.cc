@@ -42,9 +42,9 @@ TEST(CheckConfig, RefusesTwoKindsOfWarmUp) {
 TEST(CheckConfig, RefusesValidationKeysWithoutValidationData) {
   expect_error([] { check("train.validate_every = 10\n"); }, "run.toml:4:24: train.validate_every",
                "data.validation is not set");
-  expect_error([] { check("", {"checkpoint.best=true"}); },
-               "--set checkpoint.best=true: checkpoint.best has no effect");
-  EXPECT_NO_THROW(check("train.validate_every = 10\ndata.validation = \"v.h5\"\ncheckpoint.best = true\n"));
+  expect_error([] { check("", {"checkpoint.keep_best=2"}); },
+               "--set checkpoint.keep_best=2: checkpoint.keep_best has no effect");
+  EXPECT_NO_THROW(check("train.validate_every = 10\ndata.validation = \"v.h5\"\ncheckpoint.keep_best = 2\n"));
 }
 
 TEST(CheckConfig, RefusesARunOfNoLength) {

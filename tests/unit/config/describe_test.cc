@@ -186,6 +186,15 @@ TEST(ConfigJson, RoundTripsThroughText) {
   EXPECT_EQ(to_json(config).begin().key(), "device") << "keeps the table's order";
 }
 
+TEST(ConfigJson, ReadsWhatAnEarlierVersionSaved) {
+  const auto kept = [](const char* text) {
+    return config_from_json(parse_json(text, "x"), "trainer.json").checkpoint.keep_best;
+  };
+  EXPECT_EQ(kept(R"({"checkpoint.best": true})"), 1);
+  EXPECT_EQ(kept(R"({"checkpoint.best": false})"), 0);
+  expect_error([&] { kept(R"({"checkpoint.best": "yes"})"); }, "trainer.json: checkpoint.keep_best");
+}
+
 TEST(ConfigJson, ChecksWhatItReads) {
   const auto read = [](const char* text) { return config_from_json(parse_json(text, "x"), "trainer.json"); };
   EXPECT_EQ(read("{}").lora.rank, 8);

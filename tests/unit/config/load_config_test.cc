@@ -54,6 +54,12 @@ TEST(LoadConfig, TakesDottedKeysAndInlineTables) {
   EXPECT_EQ(c.run.seed, 7);
 }
 
+TEST(LoadConfig, AnOldNameIsRefusedWithTheNewOne) {
+  expect_error([] { read_config_text("[checkpoint]\nbest = true\n", "a.toml", {}); },
+               "a.toml:2:1: \"checkpoint.best\" is \"checkpoint.keep_best\" now", "an integer from 0");
+  expect_error([] { set({"checkpoint.best=1"}); }, "--set checkpoint.best=1", "checkpoint.keep_best");
+}
+
 TEST(LoadConfig, KnowsWhereEachValueComesFrom) {
   const std::vector<std::string> overrides{"lora.alpha=32", "run.seed=1", "run.seed=2"};
   const LoadedConfig c = read_config_text("[run]\nseed = 3\n[lora]\nrank = 4\n", "dir/a.toml", overrides);
@@ -184,6 +190,7 @@ TEST(Options, HaveTheNamesThatScriptsRelyOn) {
                            "reduce",
                            "checkpoint.every",
                            "checkpoint.keep",
+                           "checkpoint.keep_best",
                            "comm.timeout",
                            "device"})
     EXPECT_THAT(option_names(), ::testing::Contains(name));
