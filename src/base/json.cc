@@ -14,9 +14,9 @@ Json parse_json(std::string_view text, std::string_view where) {
   };
   try {
     return Json::parse(text.begin(), text.end(), limit_depth);
-  } catch (const Json::parse_error& error) {
-    // nlohmann's text carries line, column and what was expected; only its "[json.exception...]" tag is
-    // noise.
+  } catch (const Json::exception& error) {
+    // Not only parse errors: a number beyond a double's range is another kind. nlohmann's text carries line,
+    // column and what was expected; only its "[json.exception...]" tag is noise.
     const std::string_view what = error.what();
     const auto tag = what.find("] ");
     fail("{}: not valid JSON: {}", where, tag == what.npos ? what : what.substr(tag + 2));

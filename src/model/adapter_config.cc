@@ -10,6 +10,7 @@ namespace ranktune {
 namespace {
 
 constexpr const char* kConfigFile = "adapter_config.json";
+constexpr std::int64_t kMostRank = 65536;
 
 /// PEFT's switches that change the mathematics, with the one value that is computed here.
 const std::map<std::string, Json>& required_switches() {
@@ -95,6 +96,10 @@ ModulePattern<Value> read_pattern(const OrderedJson& config, const char* key, co
   for (const auto& [module, value] : config[key].items()) {
     require(value.is_number() && value.template get<double>() > 0,
             "{}: \"{}\" gives \"{}\" the value {}, which is not above 0", where, key, module, value.dump());
+    if constexpr (std::is_integral_v<Value>)
+      require(value.is_number_integer() && value.template get<double>() <= kMostRank,
+              "{}: \"{}\" gives \"{}\" the value {}, which is not a possible rank", where, key, module,
+              value.dump());
     pattern.emplace_back(module, value.template get<Value>());
   }
   return pattern;
@@ -155,8 +160,8 @@ LoraOptions read_adapter_config(const Path& adapter_folder) {
   require_whole_base(config, where);
   LoraOptions options;
   options.rank = json_get<std::int64_t>(config, "r", where);
-  require(options.rank >= 1 && options.rank <= 65536, "{}: \"r\" is {}, which is not a possible rank", where,
-          options.rank);
+  require(options.rank >= 1 && options.rank <= kMostRank, "{}: \"r\" is {}, which is not a possible rank",
+          where, options.rank);
   options.alpha = json_get_or<double>(config, "lora_alpha", static_cast<double>(options.rank), where);
   options.dropout = json_get_or<double>(config, "lora_dropout", 0.0, where);
   options.targets = read_targets(config, where);

@@ -47,6 +47,11 @@ std::int64_t positive(const Json& config, const char* key, const std::string& wh
   return value;
 }
 
+std::int64_t positive_or(const Json& config, const char* key, std::int64_t fallback,
+                         const std::string& where) {
+  return config.contains(key) && !config[key].is_null() ? positive(config, key, where) : fallback;
+}
+
 double positive_number(const Json& config, const char* key, double fallback, const std::string& where) {
   const auto value = json_get_or<double>(config, key, fallback, where);
   require(std::isfinite(value) && value > 0, "{}: \"{}\" is {}, but must be a positive number", where, key,
@@ -93,13 +98,13 @@ void read_rope(const Json& config, Architecture& arch, const std::string& where)
 void read_qwen1(const Json& config, Architecture& arch, const std::string& where) {
   arch.layers = positive(config, "num_hidden_layers", where);
   arch.heads = arch.kv_heads = positive(config, "num_attention_heads", where);
-  arch.head_dim = json_get_or<std::int64_t>(config, "kv_channels", arch.hidden_size / arch.heads, where);
+  arch.head_dim = positive_or(config, "kv_channels", arch.hidden_size / arch.heads, where);
   const std::int64_t both = positive(config, "intermediate_size", where);
   require(both % 2 == 0, "{}: \"intermediate_size\" {} is odd, but Qwen v1 splits it in two", where, both);
   arch.intermediate_size = both / 2;
   arch.norm_eps = positive_number(config, "layer_norm_epsilon", 1e-6, where);
   arch.rope_theta = positive_number(config, "rotary_emb_base", 10000.0, where);
-  arch.max_positions = json_get_or<std::int64_t>(config, "seq_length", 2048, where);
+  arch.max_positions = positive_or(config, "seq_length", 2048, where);
   arch.attention_bias = true;
   arch.fused_qkv = true;
   require_value(config, "no_bias", true, where);
@@ -110,11 +115,11 @@ void read_qwen1(const Json& config, Architecture& arch, const std::string& where
 void read_common(const Json& config, Architecture& arch, const std::string& where) {
   arch.layers = positive(config, "num_hidden_layers", where);
   arch.heads = positive(config, "num_attention_heads", where);
-  arch.kv_heads = json_get_or<std::int64_t>(config, "num_key_value_heads", arch.heads, where);
-  arch.head_dim = json_get_or<std::int64_t>(config, "head_dim", arch.hidden_size / arch.heads, where);
+  arch.kv_heads = positive_or(config, "num_key_value_heads", arch.heads, where);
+  arch.head_dim = positive_or(config, "head_dim", arch.hidden_size / arch.heads, where);
   arch.intermediate_size = positive(config, "intermediate_size", where);
   arch.norm_eps = positive_number(config, "rms_norm_eps", 1e-6, where);
-  arch.max_positions = json_get_or<std::int64_t>(config, "max_position_embeddings", 2048, where);
+  arch.max_positions = positive_or(config, "max_position_embeddings", 2048, where);
   require_value(config, "hidden_act", "silu", where);
   require_value(config, "pretraining_tp", 1, where);
   read_rope(config, arch, where);

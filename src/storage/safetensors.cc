@@ -38,6 +38,9 @@ Json parse_header(std::string_view text, const std::string& where) {
   } catch (const Json::parse_error& error) {
     fail("{}: the header is not valid JSON (at byte {} of {}); the file is damaged or not safetensors", where,
          error.byte, text.size());
+  } catch (const Json::exception&) {
+    fail("{}: the header holds a number that is none a file can mean; the file is damaged or not safetensors",
+         where);
   }
 }
 

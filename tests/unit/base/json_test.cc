@@ -35,6 +35,10 @@ TEST(ParseJson, IsStrict) {
     expect_error([&] { parse_json(text, "x"); }, "x: not valid JSON");
 }
 
+TEST(ParseJson, RefusesNumbersBeyondTheRange) {
+  expect_error([] { parse_json(R"({"n": 1e999})", "f.json"); }, "f.json", "not valid JSON", "1e999");
+}
+
 TEST(ParseJson, CapsTheDepth) {
   EXPECT_NO_THROW(parse_json(nested(256), "x"));
   expect_error([] { parse_json(nested(300), "x"); }, "x: JSON nested deeper than 256 levels");
@@ -61,6 +65,22 @@ TEST(JsonGet, ConvertsAndExplains) {
   expect_error([&] { json_get<int>(json, "gone", "f.json"); }, "f.json: \"gone\" is missing");
   expect_error([&] { json_get<int>(json, "s", "f.json"); }, "f.json: \"s\" has an unexpected value: \"x\"");
   expect_error([&] { json_get<int>(json["l"], "n", "f.json"); }, "f.json: \"n\" is missing");
+}
+
+TEST(JsonGet, ChangesNoNumber) {
+  const Json json = parse_json(
+      R"({"whole": 1e6, "half": 2.5, "large": 4294967297, "most": 18446744073709551615, "huge": 1e300, "minus": -1,
+          "yes": true, "list": [1, 2.5]})",
+      "x");
+  EXPECT_EQ(json_get<int>(json, "whole", "f.json"), 1000000);
+  EXPECT_EQ(json_get<std::int64_t>(json, "large", "f.json"), 4294967297);
+  EXPECT_EQ(json_get<std::uint64_t>(json, "most", "f.json"), 18446744073709551615u);
+  for (const char* key : {"half", "large", "most", "huge", "yes", "list"})
+    expect_error([&] { json_get<int>(json, key, "f.json"); }, "f.json", key, "unexpected value");
+  expect_error([&] { json_get<std::int64_t>(json, "most", "f.json"); }, "unexpected value");
+  expect_error([&] { json_get<std::uint64_t>(json, "minus", "f.json"); }, "unexpected value: -1");
+  expect_error([&] { json_get<std::vector<int>>(json, "list", "f.json"); }, "unexpected value: [1,2.5]");
+  EXPECT_EQ(json_get<double>(json, "half", "f.json"), 2.5);
 }
 
 TEST(JsonGetOr, FallsBackOnlyWhenAbsentOrNull) {

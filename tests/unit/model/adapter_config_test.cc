@@ -75,6 +75,8 @@ TEST(AdapterConfig, RefusesWhatItDoesNotCompute) {
   refused("target_modules", nullptr, "names nothing");
   refused("r", 0, "not a possible rank");
   refused("rank_pattern", {{"q_proj", 0}}, "not above 0");
+  refused("rank_pattern", {{"q_proj", 2.5}}, "not a possible rank");
+  refused("rank_pattern", {{"q_proj", 1e300}}, "not a possible rank");
   refused("rank_pattern", {"q_proj"}, "not an object");
   refused("lora_alpha", "much", "unexpected value");
   expect_error([] { read_adapter_config("/nowhere"); }, "not a PEFT adapter folder");

@@ -58,6 +58,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadHeader{"NotJson", R"({"a":)", 0, {"JSON"}}, BadHeader{"Array", "[]", 0, {"not a JSON object"}},
         BadHeader{"Deep", R"({"a":{"dtype":"U8","shape":[[[[1]]]],"data_offsets":[0,1]}})", 1, {"nested"}},
         BadHeader{"BadUtf8", "{\"\xff\xfe\":{}}", 0, {"JSON"}},
+        BadHeader{"NumberBeyondRange",
+                  R"({"w":{"dtype":"U8","shape":[1e999],"data_offsets":[0,1]}})",
+                  1,
+                  {"header", "number"}},
         BadHeader{"NameTwice",
                   R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
                   R"("a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
