@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <hdf5.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -282,6 +283,29 @@ TEST(Hdf5, AWrongTypeOrShapeIsRefused) {
   const Hdf5Dataset dataset = file.open_dataset("x", Hdf5Type::kInt32, 2, 1 << 20);
   std::int32_t value = 0;
   expect_error([&] { dataset.read(0, 1, &value); }, "/x", "outside");
+}
+
+/// A dataset of one column that claims 2^30 rows and stores none of them.
+void claim_rows(const Path& path, const char* name) {
+  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  ASSERT_GE(H5Ldelete(file, name, H5P_DEFAULT), 0);
+  const hsize_t rows = hsize_t{1} << 30, chunk = hsize_t{1} << 22;
+  const hid_t list = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(1, &rows, nullptr);
+  ASSERT_GE(H5Pset_chunk(list, 1, &chunk), 0);
+  ASSERT_GE(H5Pset_fletcher32(list), 0);
+  const hid_t dataset = H5Dcreate2(file, name, H5T_STD_I64LE, space, H5P_DEFAULT, list, H5P_DEFAULT);
+  ASSERT_GE(dataset, 0);
+  H5Dclose(dataset), H5Sclose(space), H5Pclose(list);
+  ASSERT_GE(H5Fclose(file), 0);
+}
+
+TEST(Hdf5, RowsThatNothingIsStoredForAreRefusedBeforeMemoryIsTaken) {
+  const TempDir folder;
+  write_sample(folder / "set.h5", 3);
+  claim_rows(folder / "set.h5", kOffsetsDataset);
+  ASSERT_LT(std::filesystem::file_size(folder / "set.h5"), 20000u);
+  expect_error([&] { ShardReader{folder / "set.h5"}; }, "/offsets", "claims 8589934592 bytes",
+               "0 are stored");
 }
 
 }  // namespace
