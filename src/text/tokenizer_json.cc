@@ -13,6 +13,9 @@ namespace ranktune {
 namespace {
 
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 28;
+/// Ids without a token that a vocabulary may have: memory goes by the largest id, so one id in a small file
+/// must not decide it.
+constexpr std::int64_t kMaxHoles = 1 << 16;
 
 std::string shown(std::string_view text) {
   return Json(std::string(text.substr(0, 40))).dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -22,9 +25,6 @@ std::string shown(std::string_view text) {
 class Reader {
  public:
   explicit Reader(const Path& file) : where_(file.string()) {
-    require(std::filesystem::file_size(file) <= kMaxFileBytes,
-            "{}: {} bytes is too much for a tokenizer (limit {})", where_, std::filesystem::file_size(file),
-            kMaxFileBytes);
     json_ = parse_json(read_file(file, kMaxFileBytes), where_);
     require(json_.is_object(),
             "{}: not a JSON object; a tokenizer.json of the `tokenizers` library is needed", where_);
@@ -32,6 +32,7 @@ class Reader {
 
   Vocabulary read() {
     model_ = section("model");
+    limit_ids();
     check_model();
     check_decoder();
     read_tokens();
@@ -88,17 +89,25 @@ class Reader {
     require(supported, "{}: the decoder is {}; supported is ByteLevel", where_, decoder.dump().substr(0, 60));
   }
 
+  void limit_ids() {
+    const auto count = [](const Json& object, const char* key) {
+      const auto found = object.is_object() ? object.find(key) : object.end();
+      return object.is_object() && found != object.end() ? static_cast<std::int64_t>(found->size()) : 0;
+    };
+    id_limit_ = std::min(kMaxVocabulary, count(model_, "vocab") + count(json_, "added_tokens") + kMaxHoles);
+  }
+
   // Errors are put together only where they are thrown: these run for every token and merge.
   std::int32_t read_id(const Json& value, const std::string& token) const {
     if (!value.is_number_integer()) {
       fail("{}: the id of token {} is {}, not an integer", where_, shown(token), value.dump().substr(0, 40));
     }
     const bool fits = value.is_number_unsigned()
-                          ? value.get<std::uint64_t>() < kMaxVocabulary
-                          : value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() < kMaxVocabulary;
+                          ? value.get<std::uint64_t>() < static_cast<std::uint64_t>(id_limit_)
+                          : value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() < id_limit_;
     if (!fits) {
-      fail("{}: the id of token {} is {}; ids go from 0 to {}", where_, shown(token), value.dump(),
-           kMaxVocabulary - 1);
+      fail("{}: the id of token {} is {}; ids of a vocabulary of this size go from 0 to {}", where_,
+           shown(token), value.dump(), id_limit_ - 1);
     }
     return value.get<std::int32_t>();
   }
@@ -245,6 +254,7 @@ class Reader {
 
   std::string where_;
   Json json_, model_;
+  std::int64_t id_limit_ = 0;
   std::vector<std::string> token_bytes_;
   std::vector<bool> taken_;
   std::unordered_map<std::string_view, std::int32_t> ids_;  // "vocab", as written; views into model_

@@ -127,6 +127,7 @@ const BadJson kBadJson[] = {
     {"fraction_id", [](Json& j) { j["model"]["vocab"]["ab"] = 256.5; }, "not an integer"},
     {"negative_id", [](Json& j) { j["model"]["vocab"]["ab"] = -256; }, "-256"},
     {"huge_id", [](Json& j) { j["model"]["vocab"]["ab"] = 18446744073709551615u; }, "18446744073709551615"},
+    {"lone_large_id", [](Json& j) { j["model"]["vocab"]["ab"] = 4194303; }, "vocabulary of this size"},
     {"duplicate_id", [](Json& j) { j["model"]["vocab"]["ab"] = 97; }, "id 97 is given to two tokens"},
     {"no_merges", [](Json& j) { j["model"].erase("merges"); }, "merges"},
     {"unknown_left", [](Json& j) { j["model"]["merges"][0] = "xy b"; }, "merge 0 names \"xy\""},
