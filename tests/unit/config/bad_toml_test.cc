@@ -159,7 +159,15 @@ const std::vector<BadFile> kBadFiles{
            return s;
          }() +
          " = 1\n",
-     {"run.toml:1: ", "more than 64 dots"}},
+     {"run.toml:1:", "more than 64 dots"}},
+    {"SignInsteadOfAKey", "[lora]\n[[~]]\n", {"run.toml:2:", "not valid TOML"}},
+    {"LetterThatIsNotAscii",
+     "[lora]\nränk = 8\n",
+     {"run.toml:2:2: ", "not valid TOML", "outside of double quotes"}},
+    {"ChineseQuotes", "# 模型\n[model]\npath = “m”\n", {"run.toml:3:8: ", "outside of double quotes"}},
+    {"CommaOfFullWidth",
+     "[data]\ntrain = [\"\"\"\n\\\"“\"\"\"\"\"，'“']\n",
+     {"run.toml:3:9: ", "outside of double quotes"}},
     {"ThousandsOfBrackets",
      "[data]\ntrain = " + std::string(200000, '[') + "\n",
      {"run.toml:2:", "not valid TOML"}},
