@@ -69,7 +69,8 @@ std::string quoted(std::string_view text, const std::string& where, std::string_
   try {
     return Json(text).dump();
   } catch (const Json::exception&) {
-    fail("{}: {} is not UTF-8 text: {:?}", where, what, text.substr(0, 80));
+    fail("{}: {} is not UTF-8 text: {}", where, what,
+         Json(text.substr(0, 80)).dump(-1, ' ', false, Json::error_handler_t::replace));
   }
 }
 

@@ -49,9 +49,11 @@ WeightList read_index(const Path& folder) {
   }
   require(!files.empty(), "{}: \"weight_map\" names no tensors", where);
   list.files.assign(files.begin(), files.end());
-  for (const std::string& name : list.files)
-    require(std::filesystem::exists(folder / name),
+  for (const std::string& name : list.files) {
+    std::error_code not_a_name;  // one may be too long for the filesystem
+    require(std::filesystem::exists(folder / name, not_a_name),
             "{} names the shard {}, which is absent; download it again", where, name);
+  }
   return list;
 }
 
