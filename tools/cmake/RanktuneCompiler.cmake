@@ -26,6 +26,8 @@ target_compile_options(ranktune_flags INTERFACE
   $<$<BOOL:${CCACHE_PROGRAM}>:-fpch-preprocess>)
 target_include_directories(ranktune_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 if(RANKTUNE_SANITIZE)
-  target_compile_options(ranktune_flags INTERFACE -fsanitize=${RANKTUNE_SANITIZE} -fno-omit-frame-pointer)
+  # A finding ends the program, so that a test fails of it.
+  target_compile_options(ranktune_flags INTERFACE
+    -fsanitize=${RANKTUNE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(ranktune_flags INTERFACE -fsanitize=${RANKTUNE_SANITIZE})
 endif()
