@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "app/error_text.h"
 #include "app/run_folder.h"
 #include "base/log.h"
 #include "checkpoint/find_latest.h"
@@ -98,11 +99,12 @@ LoraOptions lora_options(const LoraConfig& config) {
 /// One training run's objects in the order in which they depend on each other; destroyed in reverse.
 class TrainingRun {
  public:
-  TrainingRun(const MpiSession& session, const RunConfig& config)
+  TrainingRun(const MpiSession& session, const RunConfig& config, const TrainingRunOptions& options)
       : session_(session),
         config_(config),
         comm_(comm_options(config)),
         folder_(config.run.dir),
+        injection_(options.faults, session.rank()),
         watchdog_(session, comm_),
         control_(make_control_communicator(session, comm_, watchdog_.activity())) {}
 
@@ -124,6 +126,7 @@ class TrainingRun {
   AdapterOrigin adapter_origin(std::int64_t step) const;
   std::vector<CheckpointFile> checkpoint_files(std::int64_t step);
   void make_saver();
+  TrainEnd train(Trainer& trainer);
   void write_result();
   void say_what_will_happen(std::int64_t first_step) const;
   StepFeed make_feed(std::int64_t first_step);
@@ -132,6 +135,7 @@ class TrainingRun {
   const RunConfig& config_;
   CommOptions comm_;
   RunFolder folder_;
+  Injection injection_;
   Watchdog watchdog_;
   std::unique_ptr<Communicator> control_;
   StopSignal stop_signal_;
@@ -378,6 +382,7 @@ TrainerParts TrainingRun::trainer_parts() {
           .metrics = metrics_.get(),
           .checkpoint_files = [this](std::int64_t step) { return checkpoint_files(step); },
           .saver = *saver_,
+          .injection = injection_,
           .trainer_json = {{"config", to_json(config_)}, {"data_hash", facts_.data_hash}}};
 }
 
@@ -388,7 +393,10 @@ void TrainingRun::make_saver() {
                              .keep = config_.checkpoint.keep,
                              .keep_best = config_.checkpoint.keep_best},
                  .identity = identity,
-                 .attempt = 0};
+                 .attempt = 0,
+                 .at_stage = [this](SaveStage stage, std::int64_t step) {
+                   injection_.at(stage == SaveStage::kFiles ? FaultPhase::kSave : FaultPhase::kPublish, step);
+                 }};
   auto communicator = make_background_communicator(session_, &saver_network_);
   saver_ = std::make_unique<BackgroundSaver>(BackgroundSaver::Setup{.save = std::move(save),
                                                                     .communicator = std::move(communicator),
@@ -422,8 +430,23 @@ void TrainingRun::say_what_will_happen(std::int64_t first_step) const {
   if (first_step > 0) log_info("resuming after step {} from {}", first_step, checkpoint_->folder.string());
 }
 
+/// An error of this rank alone ends the job here: what is destroyed further up has threads that wait for the
+/// other ranks, and those wait for this one.
+TrainEnd TrainingRun::train(Trainer& trainer) {
+  StepFeed feed = make_feed(first_step_);
+  try {
+    return trainer.run(feed, validation_, first_step_);
+  } catch (const AgreedError&) {
+    throw;
+  } catch (const std::exception& error) {
+    if (session_.size() > 1) MpiSession::end_job(kExitError, error_text(error));
+    throw;
+  }
+}
+
 void TrainingRun::write_result() {
   watchdog_.enter(Phase::kExport, facts_.total_steps);
+  injection_.at(FaultPhase::kExport, facts_.total_steps);
   together(*control_, [this] {
     if (!root()) return;
     if (trainable_->is_adapter())
@@ -480,11 +503,7 @@ int TrainingRun::run(const TrainingRunOptions& options) {
                    .recompute = config_.train.recompute},
                   trainer_parts());
   if (checkpoint_) trainer.restore(checkpoint_->trainer);
-  TrainEnd end = TrainEnd::kFinished;
-  {
-    StepFeed feed = make_feed(first_step_);
-    end = trainer.run(feed, validation_, first_step_);
-  }
+  const TrainEnd end = train(trainer);
   if (end == TrainEnd::kFinished) write_result();
   watchdog_.stop();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -503,7 +522,7 @@ int TrainingRun::run(const TrainingRunOptions& options) {
 
 int run_training(const MpiSession& session, const RunConfig& config, const TrainingRunOptions& options) {
   set_threads(session, config);
-  return TrainingRun(session, config).run(options);
+  return TrainingRun(session, config, options).run(options);
 }
 
 }  // namespace ranktune

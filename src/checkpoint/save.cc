@@ -91,6 +91,7 @@ class Save {
     const std::string name = optimizer_file_name({.part = rank_, .parts = ranks_});
     write_optimizer_file(temporary_ / name, snapshot_.optimizer, setup_.identity.layout.hash());
     entries_.push_back(describe_file(temporary_, name));
+    reach(SaveStage::kFiles);
     if (rank_ != 0) return;
     for (const CheckpointFile& file : snapshot_.files) {
       require_plain_name(file.name, "checkpoint");
@@ -114,11 +115,12 @@ class Save {
     wait_until_visible(temporary_, manifest_.files, setup_.visibility_patience);
   }
 
-  /// Rank 0: the manifest, then the name.
+  /// The manifest, then the name, by rank 0.
   void publish() {
-    if (rank_ != 0) return;
+    if (rank_ != 0) return reach(SaveStage::kPublish);
     write_file(temporary_ / kManifestFile, manifest_.text());
     sync_folder(temporary_);
+    reach(SaveStage::kPublish);
     put_in_place();
   }
 
@@ -131,6 +133,10 @@ class Save {
   std::uint64_t bytes() const { return manifest_.bytes(); }
 
  private:
+  void reach(SaveStage stage) const {
+    if (setup_.at_stage) setup_.at_stage(stage, snapshot_.step);
+  }
+
   void put_in_place() const {
     const Path aside = setup_.root / replaced_name({snapshot_.step, setup_.attempt});
     const bool replaces = std::filesystem::exists(place_);
