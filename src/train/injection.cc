@@ -121,14 +121,15 @@ void set_key(Fault& fault, std::string_view key, std::string_view value, std::st
   for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
 }
 
-/// From here on the process gets no memory beyond what it has, as in a full container; the allocation that
-/// fails is a real one.
+/// From here on the process gets next to no memory beyond what it has, as in a full container: too little for
+/// a tensor, enough for its last words. The allocation that fails is a real one.
 [[noreturn]] void run_out_of_memory() {
   rlim_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
   rlimit limit{};
   require(pages > 0 && ::getrlimit(RLIMIT_AS, &limit) == 0, "the size of this process cannot be found out");
-  limit.rlim_cur = std::min(limit.rlim_max, pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)));
+  constexpr rlim_t kSlack = rlim_t{48} << 20;
+  limit.rlim_cur = std::min(limit.rlim_max, pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + kSlack);
   require(::setrlimit(RLIMIT_AS, &limit) == 0, "the memory of this process cannot be limited{}",
           errno_text());
   constexpr std::size_t kBlock = std::size_t{64} << 20;
