@@ -74,6 +74,7 @@ class Save {
   /// Rank 0: room and an empty temporary folder.
   void prepare(std::uint64_t bytes_of_all) const {
     if (rank_ != 0) return;
+    reach(SaveStage::kBegin);
     make_folders(setup_.root);
     remove_stale_temporaries(setup_.root, setup_.attempt);
     const std::uint64_t free = free_bytes(setup_.root);
@@ -124,6 +125,19 @@ class Save {
     put_in_place();
   }
 
+  /// Rank 0, after publishing: what is removed is older than a whole checkpoint. So even a writer that is
+  /// stopped in here, and goes on when another attempt works already, takes nothing that anybody needs.
+  std::vector<std::string> prune() const {
+    if (rank_ != 0) return {};
+    try {
+      reach(SaveStage::kPrune);
+      return prune_checkpoints(setup_.root, setup_.options);
+    } catch (const Error& error) {
+      log_warning("older checkpoints stay: {}", error.what());
+      return {};
+    }
+  }
+
   void remove_temporary() const {
     if (rank_ != 0) return;
     std::error_code ignored;  // the failure that led here is the one to report
@@ -132,11 +146,11 @@ class Save {
 
   std::uint64_t bytes() const { return manifest_.bytes(); }
 
- private:
   void reach(SaveStage stage) const {
     if (setup_.at_stage) setup_.at_stage(stage, snapshot_.step);
   }
 
+ private:
   void put_in_place() const {
     const Path aside = setup_.root / replaced_name({snapshot_.step, setup_.attempt});
     const bool replaces = std::filesystem::exists(place_);
@@ -199,9 +213,10 @@ SaveResult save_checkpoint(const SaveSetup& setup, const CheckpointSnapshot& sna
   result.saved = result.failure.empty();
   if (result.saved) {
     result.bytes = save.bytes();
-    if (control.rank() == 0) result.pruned = prune_checkpoints(setup.root, setup.options);
+    result.pruned = save.prune();
   } else {
     save.remove_temporary();
+    if (control.rank() == 0) save.reach(SaveStage::kFailed);
     if (control.rank() == 0)
       log_warning("checkpoint {} was not saved, training goes on: {}", result.name, result.failure);
   }

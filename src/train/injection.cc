@@ -95,11 +95,13 @@ void set_key(Fault& fault, std::string_view key, std::string_view value, std::st
   constexpr std::int64_t kManySteps = 1'000'000'000'000;
   constexpr int kManyRanks = 1'000'000, kLargestCode = 255;
   constexpr double kManySeconds = 1e6;
-  static const std::vector<std::string> keys{"rank", "step", "phase", "seconds", "code"};
+  static const std::vector<std::string> keys{"rank", "step", "phase", "attempt", "seconds", "code"};
   if (key == "rank") {
     fault.rank = number_in(value, 0, kManyRanks, key, text);
   } else if (key == "step") {
     fault.step = number_in(value, std::int64_t{1}, kManySteps, key, text);
+  } else if (key == "attempt") {
+    fault.attempt = number_in(value, std::int64_t{1}, kManySteps, key, text);
   } else if (key == "phase") {
     fault.phase = find_entry(kPhases, value, "phase", text).phase;
     if (fault.kind == FaultKind::kNan) refuse(text, "a gradient has no phase: leave phase out");
@@ -193,20 +195,22 @@ Fault parse_fault(std::string_view text) {
 }
 
 std::string fault_help() {
-  std::string text = "Kinds of --inject KIND:rank=0,step=1,phase=step:\n";
+  std::string text = "Kinds of --inject KIND:rank=0,step=1,phase=step,attempt=1:\n";
   for (const KindEntry& entry : kKinds) text += fmt::format("  {:<11} {}\n", entry.name, entry.meaning);
   text += "Phases, on the first meeting from that step on:\n";
   for (const PhaseEntry& entry : kPhases) text += fmt::format("  {:<11} {}\n", entry.name, entry.meaning);
+  text += "Attempts are the starts of a run in its run.dir, the first is 1; later ones are spared.\n";
   return text;
 }
 
-void check_fault(const Fault& fault, int ranks) {
-  if (fault.rank >= ranks) refuse(fault.text, fmt::format("there is no rank {} among {}", fault.rank, ranks));
-}
-
-Injection::Injection(const std::vector<Fault>& faults, int rank) {
-  for (const Fault& fault : faults)
-    if (fault.rank == rank) armed_.push_back({.fault = fault});
+void Injection::arm(const std::vector<Fault>& faults, const RankPlace& place) {
+  const std::lock_guard lock(mutex_);
+  for (const Fault& fault : faults) {
+    if (fault.attempt != place.attempt) continue;
+    if (fault.rank >= place.ranks)
+      refuse(fault.text, fmt::format("there is no rank {} among {}", fault.rank, place.ranks));
+    if (fault.rank == place.rank) armed_.push_back({.fault = fault});
+  }
 }
 
 std::vector<Fault> Injection::due(FaultPhase phase, std::int64_t step, bool gradient) {

@@ -35,9 +35,10 @@ struct Fault {
   int rank = 0;
   std::int64_t step = 1;  ///< counted from 1; strikes where the phase is first met in this step or later
   FaultPhase phase = FaultPhase::kStep;
-  double seconds = 0;  ///< of kStall (0: for ever) and kSlowDisk
-  int code = 1;        ///< of kExit
-  std::string text;    ///< as it was written
+  std::int64_t attempt = 1;  ///< of the run: a start after the fault is not struck again
+  double seconds = 0;        ///< of kStall (0: for ever) and kSlowDisk
+  int code = 1;              ///< of kExit
+  std::string text;          ///< as it was written
 };
 
 /// "KIND[:KEY=VALUE,...]", as the help of --inject describes it; throws Error(kUsage) that names what is
@@ -45,14 +46,19 @@ struct Fault {
 Fault parse_fault(std::string_view text);
 /// One line for each kind and phase, for the help.
 std::string fault_help();
-/// Throws where a fault is meant for a rank that does not exist.
-void check_fault(const Fault& fault, int ranks);
+struct RankPlace {
+  int rank = 0;
+  int ranks = 1;
+  std::int64_t attempt = 1;
+};
 
 /// The faults of one rank, armed. Each strikes once (kSlowDisk: at every save). Thread-safe.
 class Injection {
  public:
   Injection() = default;
-  Injection(const std::vector<Fault>& faults, int rank);
+  /// Throws Error(kUsage) where a fault is meant for a rank that does not exist.
+  Injection(const std::vector<Fault>& faults, const RankPlace& place) { arm(faults, place); }
+  void arm(const std::vector<Fault>& faults, const RankPlace& place);
 
   /// To be called where `phase` is met in `step` (counted from 1). May not return, or throw.
   void at(FaultPhase phase, std::int64_t step);

@@ -13,11 +13,12 @@ namespace ranktune {
 namespace {
 
 TEST(ParseFault, KnowsEveryKey) {
-  const Fault fault = parse_fault("exit:rank=3,step=40,phase=save,code=7");
+  const Fault fault = parse_fault("exit:rank=3,step=40,phase=save,attempt=2,code=7");
   EXPECT_EQ(fault.kind, FaultKind::kExit);
   EXPECT_EQ(fault.rank, 3);
   EXPECT_EQ(fault.step, 40);
   EXPECT_EQ(fault.phase, FaultPhase::kSave);
+  EXPECT_EQ(fault.attempt, 2);
   EXPECT_EQ(fault.code, 7);
   EXPECT_EQ(parse_fault("stall:seconds=0.5").seconds, 0.5);
 }
@@ -27,6 +28,7 @@ TEST(ParseFault, FillsInWhatIsNotSaid) {
   EXPECT_EQ(fault.kind, FaultKind::kKill);
   EXPECT_EQ(fault.rank, 0);
   EXPECT_EQ(fault.step, 1);
+  EXPECT_EQ(fault.attempt, 1);
   EXPECT_EQ(fault.phase, FaultPhase::kStep);
   const Fault disk = parse_fault("slow-disk:rank=1");
   EXPECT_EQ(disk.phase, FaultPhase::kSave);
@@ -48,7 +50,7 @@ TEST(ParseFault, SaysWhatIsWrong) {
   refused("kill:rank", "\"rank\" is not KEY=VALUE");
   refused("kill:rank=1,", "\"\" is not KEY=VALUE");
   refused("kill:rnk=1",
-          "\"rnk\" is no key (there are rank, step, phase, seconds, code); did you mean \"rank\"?");
+          "\"rnk\" is no key (there are rank, step, phase, attempt, seconds, code); did you mean \"rank\"?");
   refused("kill:rank=-1", "rank is \"-1\", not a number from 0 to");
   refused("kill:rank=1x", "rank is \"1x\"");
   refused("kill:step=0", "step is \"0\", not a number from 1 to");
@@ -63,9 +65,9 @@ TEST(ParseFault, SaysWhatIsWrong) {
   refused("slow-disk:phase=step", "in phase=save only");
 }
 
-TEST(CheckFault, RefusesARankThatDoesNotExist) {
-  EXPECT_NO_THROW(check_fault(parse_fault("kill:rank=1"), 2));
-  expect_error([] { check_fault(parse_fault("kill:rank=2"), 2); },
+TEST(Injection, RefusesARankThatDoesNotExist) {
+  EXPECT_NO_THROW(Injection({parse_fault("kill:rank=1")}, {.rank = 0, .ranks = 2}));
+  expect_error([] { Injection({parse_fault("kill:rank=2")}, {.rank = 0, .ranks = 2}); },
                "--inject kill:rank=2: ", "no rank 2 among 2");
 }
 
@@ -85,7 +87,8 @@ bool strikes(Injection& injection, FaultPhase phase, std::int64_t step) {
 }
 
 TEST(Injection, StrikesOnceOnItsRankFromItsStepOn) {
-  Injection other({parse_fault("throw:rank=1,step=3")}, 0), own({parse_fault("throw:rank=1,step=3")}, 1);
+  Injection other({parse_fault("throw:rank=1,step=3")}, {.rank = 0, .ranks = 2}),
+      own({parse_fault("throw:rank=1,step=3")}, {.rank = 1, .ranks = 2});
   for (std::int64_t step = 1; step <= 5; ++step) EXPECT_FALSE(strikes(other, FaultPhase::kStep, step));
   EXPECT_FALSE(strikes(own, FaultPhase::kStep, 2));
   EXPECT_FALSE(strikes(own, FaultPhase::kSave, 4)) << "another phase";
@@ -93,8 +96,15 @@ TEST(Injection, StrikesOnceOnItsRankFromItsStepOn) {
   EXPECT_FALSE(strikes(own, FaultPhase::kStep, 5)) << "once";
 }
 
+TEST(Injection, SparesOtherAttempts) {
+  Injection second({parse_fault("throw"), parse_fault("throw:rank=9")}, {.attempt = 2});
+  EXPECT_FALSE(strikes(second, FaultPhase::kStep, 1));
+  Injection meant({parse_fault("throw:attempt=2")}, {.attempt = 2});
+  EXPECT_TRUE(strikes(meant, FaultPhase::kStep, 1));
+}
+
 TEST(Injection, GradientsAreSpoiledOnce) {
-  Injection injection({parse_fault("nan:step=2")}, 0);
+  Injection injection({parse_fault("nan:step=2")}, {});
   EXPECT_FALSE(injection.spoils_gradient(1));
   EXPECT_FALSE(strikes(injection, FaultPhase::kStep, 2));
   EXPECT_TRUE(injection.spoils_gradient(2));
@@ -102,7 +112,7 @@ TEST(Injection, GradientsAreSpoiledOnce) {
 }
 
 TEST(Injection, ASlowDiskIsSlowAtEverySave) {
-  Injection injection({parse_fault("slow-disk:seconds=0.05")}, 0);
+  Injection injection({parse_fault("slow-disk:seconds=0.05")}, {});
   for (std::int64_t step = 1; step <= 2; ++step) {
     const auto begin = std::chrono::steady_clock::now();
     injection.at(FaultPhase::kSave, step);
@@ -111,16 +121,16 @@ TEST(Injection, ASlowDiskIsSlowAtEverySave) {
 }
 
 TEST(InjectionDeathTest, KillsAndLeaves) {
-  EXPECT_EXIT(Injection({parse_fault("kill")}, 0).at(FaultPhase::kStep, 1), testing::KilledBySignal(SIGKILL),
+  EXPECT_EXIT(Injection({parse_fault("kill")}, {}).at(FaultPhase::kStep, 1), testing::KilledBySignal(SIGKILL),
               "step 1: --inject kill strikes now");
-  EXPECT_EXIT(Injection({parse_fault("exit:code=7")}, 0).at(FaultPhase::kStep, 1), testing::ExitedWithCode(7),
-              "");
+  EXPECT_EXIT(Injection({parse_fault("exit:code=7")}, {}).at(FaultPhase::kStep, 1),
+              testing::ExitedWithCode(7), "");
 }
 
 TEST(InjectionDeathTest, RunsOutOfMemory) {
   const auto subject = [] {
     try {
-      Injection({parse_fault("oom")}, 0).at(FaultPhase::kStep, 1);
+      Injection({parse_fault("oom")}, {}).at(FaultPhase::kStep, 1);
     } catch (const std::bad_alloc&) {
       std::_Exit(9);
     }
