@@ -71,7 +71,7 @@ Trainer::StepSums Trainer::accumulate(const StepBatch& batch) {
   StepSums sums;
   for (std::size_t s = 0; s < batch.slots.size(); ++s) {
     if (owner[s] != parts_.control.rank()) continue;
-    parts_.watchdog.enter(Phase::kForward, batch.step);
+    parts_.watchdog.enter(Phase::kForward, batch.step + 1);
     const ForwardMode mode{
         .training = true,
         .recompute = options_.recompute,
@@ -109,13 +109,13 @@ void Trainer::check_skipped(const StepResult& result, std::int64_t step) {
 
 bool Trainer::train_step(StepFeed& feed, std::int64_t step) {
   const auto begin = Clock::now();
-  parts_.watchdog.enter(Phase::kData, step);
+  parts_.watchdog.enter(Phase::kData, step + 1);
   parts_.injection.at(FaultPhase::kStep, step + 1);
   const StepBatch batch = feed.next();
   require(batch.step == step, "the data feed delivered step {} instead of {}", batch.step, step);
   StepSums sums = accumulate(batch);
   parts_.injection.at(FaultPhase::kReduce, step + 1);
-  parts_.watchdog.enter(Phase::kReduceScatter, step);
+  parts_.watchdog.enter(Phase::kReduceScatter, step + 1);
   std::array words{sums.loss, sums.uncountable, sums.stop_requests};
   all_reduce(parts_.control, std::span<std::int64_t>(words), ReduceOp::kSum);
   const double lr = options_.lr * parts_.schedule.factor(step);
