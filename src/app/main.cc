@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* kFooter =
     "Exit codes: 0 done, 1 error, 2 wrong usage, 75 interrupted with a checkpoint (run the same command "
-    "again).\n"
+    "again), 76 another start of the run has taken it over.\n"
     "`ranktune COMMAND --help` shows a command's options and examples.";
 
 int run_program(int argc, char** argv) {

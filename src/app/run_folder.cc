@@ -2,9 +2,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "config/describe.h"
 
 namespace ranktune {
@@ -27,15 +29,59 @@ void RunFolder::remove_if_unused() const noexcept {
   for (const Path& folder : made_) std::filesystem::remove(folder, ignored);
 }
 
+void RunFolder::write_as(std::int64_t attempt, std::function<void()> allowed) {
+  mark_ = fmt::format("-{}", attempt);
+  allowed_ = std::move(allowed);
+}
+
+void RunFolder::remove_leftovers() const {
+  constexpr std::size_t kRandomPart = 7;  // AtomicFile's ".XXXXXX"
+  std::vector<Path> found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(root_, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    const std::string stem = name.substr(0, name.size() - std::min(name.size(), kRandomPart));
+    const bool of_file =
+        stem == metrics().filename() || stem == config().filename() || stem == done().filename();
+    if (of_file || name.starts_with(".adapter.tmp") || name.starts_with(".model.tmp"))
+      found.push_back(entry->path());
+  }
+  for (const Path& path : found) {
+    // Its name goes first: a folder half removed must not be given one.
+    const Path hidden = root_ / ".removed";
+    std::filesystem::remove_all(hidden, error);
+    std::filesystem::rename(path, hidden, error);
+    std::filesystem::remove_all(error ? path : hidden, error);
+    if (error) log_warning("cannot remove {}: {}", path.string(), error.message());
+  }
+}
+
+void RunFolder::write(const Path& path, std::string_view text) const {
+  AtomicFile file(path);
+  file.write(text);
+  if (allowed_) allowed_();
+  file.commit();
+}
+
 void RunFolder::start(const RunConfig& values) const {
+  if (allowed_) allowed_();
   std::error_code error;
   std::filesystem::remove(done(), error);
   require(!error, "cannot remove {}: {}", done().string(), error.message());
-  write_file(config(), to_json(values).dump(2) + "\n");
+  write(config(), to_json(values).dump(2) + "\n");
+}
+
+void RunFolder::write_adapter(const std::vector<AdapterFile>& files) const {
+  ranktune::write_adapter(adapter(), files, mark_, allowed_);
+}
+
+void RunFolder::write_model(const Path& base, const AdapterFile& weights) const {
+  write_trained_model(model(), base, weights, mark_, allowed_);
 }
 
 void RunFolder::write_done(std::int64_t steps) const {
-  write_file(done(), OrderedJson{{"steps", steps}}.dump() + "\n");
+  write(done(), OrderedJson{{"steps", steps}}.dump() + "\n");
 }
 
 std::string parameter_file(bool adapter) {
@@ -55,7 +101,8 @@ AdapterFile parameter_copy(std::string name, const ParameterList& parameters,
           [parameters, copies](const Path& path) { write_parameters(path, parameters, copies); }};
 }
 
-void write_trained_model(const Path& folder, const Path& base, const AdapterFile& weights) {
+void write_trained_model(const Path& folder, const Path& base, const AdapterFile& weights,
+                         std::string_view mark, const std::function<void()>& allowed) {
   std::vector<AdapterFile> files{weights};
   for (const char* name : {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
                            "chat_template.jinja", "qwen.tiktoken"}) {
@@ -63,7 +110,7 @@ void write_trained_model(const Path& folder, const Path& base, const AdapterFile
     const std::string text = read_file(base / name);
     files.push_back({name, text.size(), [text](const Path& path) { write_file(path, text); }});
   }
-  write_adapter(folder, files);
+  write_adapter(folder, files, mark, allowed);
 }
 
 }  // namespace ranktune

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
@@ -27,13 +29,26 @@ class RunFolder {
   void prepare();
   /// For a run that was refused: removes what prepare() made and nothing was put into.
   void remove_if_unused() const noexcept;
+  /// From here on `allowed` is called before anything in the folder gets its name, and throws where this
+  /// attempt of the run is no longer to write.
+  void write_as(std::int64_t attempt, std::function<void()> allowed);
+  /// What earlier attempts had prepared beside its place. An attempt that was stopped just before it gave it
+  /// its name, and goes on later, then has nothing to give one to.
+  void remove_leftovers() const;
   /// A run begins: the marker of an earlier end goes, for a run is done only when this one says so.
   void start(const RunConfig& config) const;
+  void write_adapter(const std::vector<AdapterFile>& files) const;
+  /// The model folder of full fine-tuning (write_trained_model()).
+  void write_model(const Path& base, const AdapterFile& weights) const;
   /// The mark that scripts trust: written last, by rank 0.
   void write_done(std::int64_t steps) const;
 
  private:
+  void write(const Path& file, std::string_view text) const;
+
   Path root_;
+  std::string mark_;  ///< of this attempt's temporary folders
+  std::function<void()> allowed_;
   std::vector<Path> made_;  ///< by prepare(), the innermost first
 };
 
@@ -45,6 +60,8 @@ AdapterFile parameter_copy(std::string name, const ParameterList& parameters,
                            const std::vector<torch::Tensor>& values);
 
 /// A Hugging Face model folder: the base's configuration and tokenizer with the trained weights.
-void write_trained_model(const Path& folder, const Path& base, const AdapterFile& weights);
+/// `mark` and `allowed` are write_adapter()'s.
+void write_trained_model(const Path& folder, const Path& base, const AdapterFile& weights,
+                         std::string_view mark = {}, const std::function<void()>& allowed = {});
 
 }  // namespace ranktune

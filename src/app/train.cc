@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "app/commands.h"
+#include "app/error_text.h"
 #include "app/training_run.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -20,7 +21,7 @@ namespace {
 
 struct TrainArguments {
   std::string config;
-  std::vector<std::string> overrides;
+  std::vector<std::string> overrides, faults;
   std::string resume = "auto";
   bool print_config = false, allow_template_mismatch = false;
 };
@@ -41,6 +42,16 @@ LoadedConfig agreed_config(const MpiSession& session, const TrainArguments& argu
   return config;
 }
 
+/// The same for what is to go wrong on purpose.
+std::vector<Fault> agreed_faults(const MpiSession& session, const TrainArguments& arguments) {
+  const auto control = make_control_communicator(session, CommOptions{}, nullptr);
+  std::vector<Fault> faults;
+  together(*control, [&] {
+    for (const std::string& text : arguments.faults) faults.push_back(parse_fault(text));
+  });
+  return faults;
+}
+
 /// Errors that every rank meets alike (they throw the same text) are said once, by rank 0; an error of one
 /// rank alone ends the job, because the others wait for it.
 int run_in_job(const TrainArguments& arguments) {
@@ -48,14 +59,15 @@ int run_in_job(const TrainArguments& arguments) {
   set_log_rank(session.rank(), session.size());
   try {
     const LoadedConfig config = agreed_config(session, arguments);
-    return run_training(
-        session, config.values,
-        {.resume = arguments.resume == "auto", .allow_template_mismatch = arguments.allow_template_mismatch});
+    return run_training(session, config.values,
+                        {.resume = arguments.resume == "auto",
+                         .allow_template_mismatch = arguments.allow_template_mismatch,
+                         .faults = agreed_faults(session, arguments)});
   } catch (const AgreedError& error) {
     if (session.rank() == 0) log_error("{}", error.what());
     return exit_code(error.kind());
   } catch (const std::exception& error) {
-    log_error("{}", error.what());
+    log_error("{}", error_text(error));
     if (session.size() > 1) MpiSession::end_job(kExitError);
     return kExitError;
   }
@@ -79,10 +91,17 @@ Command add_train(CLI::App& program) {
                 "Only warn where the template and the model's files disagree about how a turn ends");
   app->add_flag("--print-config", arguments->print_config,
                 "Show every key with value, origin and meaning, and stop");
+  app->add_option("--inject", arguments->faults,
+                  "KIND[:rank=R,step=N,phase=P,attempt=A]: let a rank fail on purpose, to try what becomes "
+                  "of the job; may "
+                  "be repeated")
+      ->allow_extra_args(false);
   app->footer(
       "Examples:\n"
       "  mpirun -n 2 ranktune train configs/quickstart.toml\n"
-      "  srun --mpi=pmix ranktune train configs/qwen1.5_7b_chat_advised.toml --set optimizer.lr=5e-5");
+      "  srun --mpi=pmix ranktune train configs/qwen1.5_7b_chat_advised.toml --set optimizer.lr=5e-5\n"
+      "  mpirun -n 2 ranktune train configs/quickstart.toml --inject kill:rank=1,step=40\n\n" +
+      fault_help());
   return {app, [arguments] {
             if (!arguments->print_config) return run_in_job(*arguments);
             const LoadedConfig config = read_config(Path(arguments->config), arguments->overrides);

@@ -9,8 +9,10 @@
 #include <thread>
 #include <utility>
 
+#include "app/error_text.h"
 #include "app/run_folder.h"
 #include "base/log.h"
+#include "checkpoint/checkpoint_paths.h"
 #include "checkpoint/find_latest.h"
 #include "checkpoint/retention.h"
 #include "comm/collectives.h"
@@ -22,6 +24,7 @@
 #include "model/lora.h"
 #include "model/lora_init.h"
 #include "model/module_match.h"
+#include "ownership/run_lease.h"
 #include "tensor/buffer_of.h"
 #include "text/chat_template.h"
 #include "text/stop_tokens.h"
@@ -111,6 +114,11 @@ class TrainingRun {
  private:
   bool root() const { return session_.rank() == 0; }
   void set_up(const TrainingRunOptions& options);
+  void take_ownership(const TrainingRunOptions& options);
+  void require_owner() const {
+    if (lease_) lease_->require_owner();
+  }
+  [[noreturn]] void end_as_fenced(const std::string& why) const;
   void read_data_facts(const TrainingRunOptions& options);
   void share_data_facts(const TrainingRunOptions& options);
   void open_model();
@@ -124,6 +132,7 @@ class TrainingRun {
   AdapterOrigin adapter_origin(std::int64_t step) const;
   std::vector<CheckpointFile> checkpoint_files(std::int64_t step);
   void make_saver();
+  TrainEnd train(Trainer& trainer);
   void write_result();
   void say_what_will_happen(std::int64_t first_step) const;
   StepFeed make_feed(std::int64_t first_step);
@@ -132,8 +141,11 @@ class TrainingRun {
   const RunConfig& config_;
   CommOptions comm_;
   RunFolder folder_;
+  Injection injection_;
   Watchdog watchdog_;
   std::unique_ptr<Communicator> control_;
+  std::int64_t attempt_ = 0;
+  std::unique_ptr<RunLease> lease_;  // rank 0
   StopSignal stop_signal_;
   torch::Device device_ = torch::kCPU;
   std::unique_ptr<Communicator> data_plane_;
@@ -378,6 +390,7 @@ TrainerParts TrainingRun::trainer_parts() {
           .metrics = metrics_.get(),
           .checkpoint_files = [this](std::int64_t step) { return checkpoint_files(step); },
           .saver = *saver_,
+          .injection = injection_,
           .trainer_json = {{"config", to_json(config_)}, {"data_hash", facts_.data_hash}}};
 }
 
@@ -388,7 +401,16 @@ void TrainingRun::make_saver() {
                              .keep = config_.checkpoint.keep,
                              .keep_best = config_.checkpoint.keep_best},
                  .identity = identity,
-                 .attempt = 0};
+                 .attempt = attempt_,
+                 .at_stage = [this](SaveStage stage, std::int64_t step) {
+                   if (stage == SaveStage::kFiles) injection_.at(FaultPhase::kSave, step);
+                   if (stage == SaveStage::kPublish) injection_.at(FaultPhase::kPublish, step);
+                   try {
+                     require_owner();
+                   } catch (const Error&) {
+                     if (stage != SaveStage::kFailed) throw;  // the failure is what is to be reported
+                   }
+                 }};
   auto communicator = make_background_communicator(session_, &saver_network_);
   saver_ = std::make_unique<BackgroundSaver>(BackgroundSaver::Setup{.save = std::move(save),
                                                                     .communicator = std::move(communicator),
@@ -422,18 +444,68 @@ void TrainingRun::say_what_will_happen(std::int64_t first_step) const {
   if (first_step > 0) log_info("resuming after step {} from {}", first_step, checkpoint_->folder.string());
 }
 
+/// An error of this rank alone ends the job here: what is destroyed further up has threads that wait for the
+/// other ranks, and those wait for this one.
+TrainEnd TrainingRun::train(Trainer& trainer) {
+  StepFeed feed = make_feed(first_step_);
+  try {
+    return trainer.run(feed, validation_, first_step_);
+  } catch (const AgreedError&) {
+    throw;
+  } catch (const std::exception& error) {
+    if (session_.size() > 1) MpiSession::end_job(kExitError, error_text(error));
+    throw;
+  }
+}
+
 void TrainingRun::write_result() {
   watchdog_.enter(Phase::kExport, facts_.total_steps);
+  injection_.at(FaultPhase::kExport, facts_.total_steps);
   together(*control_, [this] {
     if (!root()) return;
+    require_owner();
     if (trainable_->is_adapter())
-      write_adapter(folder_.adapter(),
-                    adapter_files(*decoder_, lora_, current_values(), adapter_origin(facts_.total_steps)));
+      folder_.write_adapter(
+          adapter_files(*decoder_, lora_, current_values(), adapter_origin(facts_.total_steps)));
     else
-      write_trained_model(folder_.model(), config_.model.path,
+      folder_.write_model(config_.model.path,
                           parameter_copy(parameter_file(false), trainable_->parameters(), current_values()));
     folder_.write_done(facts_.total_steps);
   });
+}
+
+/// Rank 0 becomes the one process that may write into run.dir; everybody learns which attempt this is.
+void TrainingRun::take_ownership(const TrainingRunOptions& options) {
+  together(*control_, [&] {
+    if (!root()) return;
+    lease_ = RunLease::take({.run = folder_.root(),
+                             .progress = [this] { watchdog_.progress(); },
+                             .lost = [this](const std::string& why) { end_as_fenced(why); }});
+    attempt_ = lease_->attempt();
+    folder_.write_as(attempt_, [this] { require_owner(); });
+    if (!lease_->predecessor_may_run()) return;
+    folder_.remove_leftovers();
+    remove_stale_temporaries(folder_.checkpoints(), attempt_);
+  });
+  attempt_ = broadcast_value(*control_, attempt_, 0);
+  together(*control_, [&] {
+    injection_.arm(options.faults, {.rank = session_.rank(), .ranks = session_.size(), .attempt = attempt_});
+  });
+  const bool none_strikes =
+      std::ranges::none_of(options.faults, [this](const Fault& fault) { return fault.attempt == attempt_; });
+  if (root() && none_strikes && !options.faults.empty())
+    log_warning("--inject: this is attempt {} of the run, the faults are for others", attempt_);
+}
+
+/// Called on rank 0 by any thread: other attempts' files are left alone, its own unfinished ones go.
+void TrainingRun::end_as_fenced(const std::string& why) const {
+  std::error_code ignored;
+  for (std::filesystem::directory_iterator entry(folder_.checkpoints(), ignored), end; entry != end;
+       entry.increment(ignored)) {
+    const auto name = parse_temporary_name(entry->path().filename().string());
+    if (name && name->attempt == attempt_) std::filesystem::remove_all(entry->path(), ignored);
+  }
+  MpiSession::end_job(kExitFenced, why);
 }
 
 /// Everything that can be refused; the run folder holds nothing new until it is past.
@@ -441,6 +513,7 @@ void TrainingRun::set_up(const TrainingRunOptions& options) {
   together(*control_, [this] {
     if (root()) folder_.prepare();
   });
+  take_ownership(options);
   const DeviceChoice choice = choose_device(session_, *control_, comm_, config_.device);
   if (choice.kind == DeviceKind::kCuda)
     device_ = torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(choice.gpu));
@@ -455,9 +528,11 @@ void TrainingRun::set_up(const TrainingRunOptions& options) {
   validation_ = read_validation();
   together(*control_, [this] {
     if (!root()) return;
+    lease_->commit();
+    folder_.remove_leftovers();
+    remove_stale_temporaries(folder_.checkpoints(), attempt_);
     folder_.start(config_);
-    metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), first_step_ + 1);
-    remove_stale_temporaries(folder_.checkpoints(), 0);
+    metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), first_step_ + 1, [this] { require_owner(); });
   });
 }
 
@@ -466,6 +541,7 @@ int TrainingRun::run(const TrainingRunOptions& options) {
   try {
     set_up(options);
   } catch (...) {
+    lease_.reset();
     if (root()) folder_.remove_if_unused();
     throw;
   }
@@ -480,11 +556,7 @@ int TrainingRun::run(const TrainingRunOptions& options) {
                    .recompute = config_.train.recompute},
                   trainer_parts());
   if (checkpoint_) trainer.restore(checkpoint_->trainer);
-  TrainEnd end = TrainEnd::kFinished;
-  {
-    StepFeed feed = make_feed(first_step_);
-    end = trainer.run(feed, validation_, first_step_);
-  }
+  const TrainEnd end = train(trainer);
   if (end == TrainEnd::kFinished) write_result();
   watchdog_.stop();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

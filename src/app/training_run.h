@@ -1,13 +1,17 @@
 #pragma once
 
+#include <vector>
+
 #include "comm/mpi_session.h"
 #include "config/run_config.h"
+#include "train/injection.h"
 
 namespace ranktune {
 
 struct TrainingRunOptions {
   bool resume = true;  ///< go on from the newest valid checkpoint; else a run.dir with checkpoints is refused
   bool allow_template_mismatch = false;  ///< warn, not fail, where template and model files disagree
+  std::vector<Fault> faults = {};        ///< to be suffered on purpose
 };
 
 /// One training run from configuration to adapter; all ranks of the session call it. Returns the exit code:

@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -156,15 +157,27 @@ void make_folders(const Path& folder) {
 }
 
 void replace_folder(const Path& from, const Path& to) {
+  const Path parent = to.has_parent_path() ? to.parent_path() : Path(".");
   Path aside = to;
   aside += ".old";
   std::filesystem::remove_all(aside);
   const bool existed = std::filesystem::exists(to);
+  // An exchange leaves a whole folder under the name at any moment; not every filesystem can do it.
+  if (existed && ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
+    sync_folder(parent);
+    std::filesystem::remove_all(from);
+    return;
+  }
+  const bool can_exchange = errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP;
+  if (existed && can_exchange) fail("cannot exchange {} with {}{}", from.string(), to.string(), errno_text());
   if (existed && ::rename(to.c_str(), aside.c_str()) != 0)
     fail("cannot move {} aside{}", to.string(), errno_text());
-  if (::rename(from.c_str(), to.c_str()) != 0)
-    fail("cannot rename {} to {}{}", from.string(), to.string(), errno_text());
-  sync_folder(to.has_parent_path() ? to.parent_path() : Path("."));
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    const std::string reason = errno_text();
+    if (existed) static_cast<void>(::rename(aside.c_str(), to.c_str()));
+    fail("cannot rename {} to {}{}", from.string(), to.string(), reason);
+  }
+  sync_folder(parent);
   if (existed) std::filesystem::remove_all(aside);
 }
 

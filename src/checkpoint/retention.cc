@@ -35,10 +35,12 @@ bool remove_folder(const Path& folder) {
   return !error;
 }
 
-/// A folder half removed must not look like a checkpoint, so it loses its name first.
-bool remove_checkpoint(const Path& root, std::int64_t step) {
-  const Path folder = root / checkpoint_name(step);
+/// A folder half removed must not look like a checkpoint, nor be made one by an earlier attempt's writer that
+/// was stopped just before it gave it its name. So it loses its name first; attempt 0 never writes.
+bool remove_from(const Path& root, const std::string& name, std::int64_t step) {
+  const Path folder = root / name;
   const Path hidden = root / temporary_name({.step = step, .attempt = 0});
+  if (folder == hidden) return remove_folder(hidden);
   std::error_code error;
   if (std::filesystem::exists(hidden, error) && !remove_folder(hidden)) return false;
   std::filesystem::rename(folder, hidden, error);
@@ -74,7 +76,7 @@ std::vector<std::string> prune_checkpoints(const Path& root, const CheckpointOpt
   }
   std::vector<std::string> removed;
   for (const std::int64_t step : steps_to_remove(std::move(candidates), options))
-    if (remove_checkpoint(root, step)) removed.push_back(checkpoint_name(step));
+    if (remove_from(root, checkpoint_name(step), step)) removed.push_back(checkpoint_name(step));
   return removed;
 }
 
@@ -88,6 +90,8 @@ std::vector<std::string> remove_stale_temporaries(const Path& root, std::int64_t
   for (const std::string& name : names) {
     const auto temporary = parse_temporary_name(name);
     const auto replaced = parse_replaced_name(name);
+    const auto& found = replaced ? replaced : temporary;
+    if (!found || found->attempt > attempt) continue;
     if (replaced) {
       const Path place = root / checkpoint_name(replaced->step);
       std::error_code missing;
@@ -97,8 +101,7 @@ std::vector<std::string> remove_stale_temporaries(const Path& root, std::int64_t
         continue;
       }
     }
-    const bool left_behind = replaced || (temporary && temporary->attempt <= attempt);
-    if (left_behind && remove_folder(root / name)) removed.push_back(name);
+    if (remove_from(root, name, found->step)) removed.push_back(name);
   }
   return removed;
 }

@@ -26,7 +26,7 @@ std::vector<std::int64_t> steps_to_remove(std::vector<RetentionCandidate> candid
 /// warning. One process at a time.
 std::vector<std::string> prune_checkpoints(const Path& root, const CheckpointOptions& options);
 
-/// Removes what killed attempts left behind: temporaries of attempts up to `attempt`, and checkpoints set
+/// Removes what attempts up to `attempt` left behind: temporaries, and checkpoints set
 /// aside for a successor; one whose successor never came gets its name back. Returns the names removed.
 std::vector<std::string> remove_stale_temporaries(const Path& root, std::int64_t attempt);
 

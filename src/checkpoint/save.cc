@@ -74,6 +74,7 @@ class Save {
   /// Rank 0: room and an empty temporary folder.
   void prepare(std::uint64_t bytes_of_all) const {
     if (rank_ != 0) return;
+    reach(SaveStage::kBegin);
     make_folders(setup_.root);
     remove_stale_temporaries(setup_.root, setup_.attempt);
     const std::uint64_t free = free_bytes(setup_.root);
@@ -91,6 +92,7 @@ class Save {
     const std::string name = optimizer_file_name({.part = rank_, .parts = ranks_});
     write_optimizer_file(temporary_ / name, snapshot_.optimizer, setup_.identity.layout.hash());
     entries_.push_back(describe_file(temporary_, name));
+    reach(SaveStage::kFiles);
     if (rank_ != 0) return;
     for (const CheckpointFile& file : snapshot_.files) {
       require_plain_name(file.name, "checkpoint");
@@ -114,12 +116,26 @@ class Save {
     wait_until_visible(temporary_, manifest_.files, setup_.visibility_patience);
   }
 
-  /// Rank 0: the manifest, then the name.
+  /// The manifest, then the name, by rank 0.
   void publish() {
-    if (rank_ != 0) return;
+    if (rank_ != 0) return reach(SaveStage::kPublish);
     write_file(temporary_ / kManifestFile, manifest_.text());
     sync_folder(temporary_);
+    reach(SaveStage::kPublish);
     put_in_place();
+  }
+
+  /// Rank 0, after publishing: what is removed is older than a whole checkpoint. So even a writer that is
+  /// stopped in here, and goes on when another attempt works already, takes nothing that anybody needs.
+  std::vector<std::string> prune() const {
+    if (rank_ != 0) return {};
+    try {
+      reach(SaveStage::kPrune);
+      return prune_checkpoints(setup_.root, setup_.options);
+    } catch (const Error& error) {
+      log_warning("older checkpoints stay: {}", error.what());
+      return {};
+    }
   }
 
   void remove_temporary() const {
@@ -129,6 +145,10 @@ class Save {
   }
 
   std::uint64_t bytes() const { return manifest_.bytes(); }
+
+  void reach(SaveStage stage) const {
+    if (setup_.at_stage) setup_.at_stage(stage, snapshot_.step);
+  }
 
  private:
   void put_in_place() const {
@@ -193,9 +213,10 @@ SaveResult save_checkpoint(const SaveSetup& setup, const CheckpointSnapshot& sna
   result.saved = result.failure.empty();
   if (result.saved) {
     result.bytes = save.bytes();
-    if (control.rank() == 0) result.pruned = prune_checkpoints(setup.root, setup.options);
+    result.pruned = save.prune();
   } else {
     save.remove_temporary();
+    if (control.rank() == 0) save.reach(SaveStage::kFailed);
     if (control.rank() == 0)
       log_warning("checkpoint {} was not saved, training goes on: {}", result.name, result.failure);
   }

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,12 +14,24 @@
 
 namespace ranktune {
 
+/// Moments of a save.
+enum class SaveStage {
+  kBegin,    ///< rank 0: before anything is made or removed
+  kFiles,    ///< every rank: in the middle of its own files
+  kPublish,  ///< every rank: all files are written; rank 0 gives the folder its name when this has passed
+  kPrune,    ///< rank 0: before older checkpoints are removed; an error here leaves them
+  kFailed,   ///< rank 0: before a failure is reported; an error here ends the training
+};
+
 struct SaveSetup {
   Path root;  ///< holds the step folders; on a filesystem that all ranks see
   CheckpointOptions options;
   CheckpointIdentity identity;
   std::int64_t attempt = 0;  ///< which start of the run this is; part of temporary names
   std::chrono::milliseconds visibility_patience = kVisibilityPatience;
+  /// Called at each of these moments; an error thrown there is a failure of the save (see kPrune, kFailed).
+  /// May be empty.
+  std::function<void(SaveStage, std::int64_t step)> at_stage = {};
 };
 
 /// The same on every rank.

@@ -83,12 +83,17 @@ std::string MpiSession::library() {
 }
 
 void MpiSession::end_job(int exit_code, std::string_view last_words) noexcept {
+  // MPI_Abort may itself wait for a daemon that is gone, and stderr for a reader.
   try {
-    // MPI_Abort may itself wait for a daemon that is gone, and stderr for a reader.
     std::thread([exit_code] {
       std::this_thread::sleep_for(kAbortPatience);
       ::_exit(exit_code);
     }).detach();
+  } catch (...) {
+    // No memory for a thread: then the alarm clock ends the process, with its signal's exit code.
+    ::alarm(static_cast<unsigned>(kAbortPatience.count()));
+  }
+  try {
     if (!last_words.empty()) log_error_line(std::string(last_words));
     std::fflush(nullptr);
   } catch (...) {

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
@@ -42,7 +43,10 @@ std::vector<torch::Tensor> read_adapter_values(Decoder& decoder, const LoraOptio
                                                const Path& file);
 
 /// An adapter folder that appears under its name only when whole; an older one of that name is replaced.
-void write_adapter(const Path& folder, const std::vector<AdapterFile>& files);
+/// `mark` is part of the temporary folder's name; `allowed`, where given, is called before the folder gets
+/// its own name, and may throw.
+void write_adapter(const Path& folder, const std::vector<AdapterFile>& files, std::string_view mark = {},
+                   const std::function<void()>& allowed = {});
 
 /// Puts the adapter of that folder on the decoder with its values (fp32 on the decoder's device). Missing,
 /// extra or misshapen tensors are Errors.

@@ -27,8 +27,14 @@ std::string kept_lines(const std::string& text, std::int64_t first_step) {
 
 }  // namespace
 
-MetricsLog::MetricsLog(const Path& file, std::int64_t first_step) : path_(file) {
-  if (std::filesystem::exists(file)) write_file(file, kept_lines(read_file(file), first_step));
+MetricsLog::MetricsLog(const Path& file, std::int64_t first_step, const std::function<void()>& allowed)
+    : path_(file) {
+  if (std::filesystem::exists(file)) {
+    AtomicFile kept(file);
+    kept.write(kept_lines(read_file(file), first_step));
+    if (allowed) allowed();
+    kept.commit();
+  }
   descriptor_ = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (descriptor_ < 0) fail("cannot write {}{}", file.string(), errno_text());
 }

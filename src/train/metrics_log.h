@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -11,8 +12,9 @@ namespace ranktune {
 class MetricsLog {
  public:
   /// Opens for appending; lines of a step >= `first_step` (of a run that went on after the checkpoint now
-  /// resumed) are removed first, so that every step stands in the file once.
-  MetricsLog(const Path& file, std::int64_t first_step);
+  /// resumed) are removed first, so that every step stands in the file once. `allowed`, where given, is
+  /// called before that takes effect, and may throw.
+  MetricsLog(const Path& file, std::int64_t first_step, const std::function<void()>& allowed = {});
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;
   ~MetricsLog();

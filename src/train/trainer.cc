@@ -71,13 +71,14 @@ Trainer::StepSums Trainer::accumulate(const StepBatch& batch) {
   StepSums sums;
   for (std::size_t s = 0; s < batch.slots.size(); ++s) {
     if (owner[s] != parts_.control.rank()) continue;
-    parts_.watchdog.enter(Phase::kForward, batch.step);
+    parts_.watchdog.enter(Phase::kForward, batch.step + 1);
     const ForwardMode mode{
         .training = true,
         .recompute = options_.recompute,
         .dropout_seed = mix_seed(options_.seed, static_cast<std::uint64_t>(batch.step), s)};
-    const SlotGradients slot =
-        slot_gradients(parts_.decoder, batch.slots[s], parts_.trainable.leaves(), mode);
+    SlotGradients slot = slot_gradients(parts_.decoder, batch.slots[s], parts_.trainable.leaves(), mode);
+    if (parts_.injection.spoils_gradient(batch.step + 1))
+      slot.gradients.front() = torch::full_like(parts_.trainable.leaves().front(), std::nan(""));
     if (is_countable_loss(slot.loss_sum))
       sums.loss += loss_to_fixed(slot.loss_sum);
     else
@@ -108,11 +109,13 @@ void Trainer::check_skipped(const StepResult& result, std::int64_t step) {
 
 bool Trainer::train_step(StepFeed& feed, std::int64_t step) {
   const auto begin = Clock::now();
-  parts_.watchdog.enter(Phase::kData, step);
+  parts_.watchdog.enter(Phase::kData, step + 1);
+  parts_.injection.at(FaultPhase::kStep, step + 1);
   const StepBatch batch = feed.next();
   require(batch.step == step, "the data feed delivered step {} instead of {}", batch.step, step);
   StepSums sums = accumulate(batch);
-  parts_.watchdog.enter(Phase::kReduceScatter, step);
+  parts_.injection.at(FaultPhase::kReduce, step + 1);
+  parts_.watchdog.enter(Phase::kReduceScatter, step + 1);
   std::array words{sums.loss, sums.uncountable, sums.stop_requests};
   all_reduce(parts_.control, std::span<std::int64_t>(words), ReduceOp::kSum);
   const double lr = options_.lr * parts_.schedule.factor(step);
@@ -171,6 +174,8 @@ void Trainer::report(const StepReport& report, double waited_in_all) {
 
 double Trainer::validate(const ValidationSet& validation, std::int64_t done) {
   const auto begin = Clock::now();
+  parts_.watchdog.enter(Phase::kValidation, done);
+  parts_.injection.at(FaultPhase::kValidation, done);
   std::array<std::int64_t, 3> words{};  // fixed-point loss, uncountable slots, tokens
   for (const StepBatch& batch : validation) {
     const std::vector<std::int32_t> owner = divide(batch, parts_.control.size());

@@ -13,6 +13,7 @@
 #include "comm/watchdog.h"
 #include "data/step_batch.h"
 #include "model/decoder.h"
+#include "train/injection.h"
 #include "train/metrics_log.h"
 #include "train/step_feed.h"
 #include "train/trainable.h"
@@ -44,6 +45,7 @@ struct TrainerParts {
   /// Files of a checkpoint beside the optimizer state, made from the values of the moment (rank 0 only).
   std::function<std::vector<CheckpointFile>(std::int64_t step)> checkpoint_files;
   BackgroundSaver& saver;
+  Injection& injection;      ///< faults asked for
   OrderedJson trainer_json;  ///< what every checkpoint records beside the trainer's own position
 };
 

@@ -7,6 +7,8 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -38,6 +40,21 @@ struct Stall {
   std::string finding;  ///< regular expression
 };
 
+/// Whether the ranks that said their pid have ended, killed and stopped ones too.
+bool none_is_left(const ChildJob& job) {
+  for (const std::string& line : job.lines_with("fault pid=")) {
+    const std::string status = "/proc/" + line.substr(line.find('=') + 1) + "/stat";
+    const auto ended = [&] {
+      std::ifstream file(status);
+      const std::string text{std::istreambuf_iterator<char>(file), {}};
+      return text.empty() || text.find(") Z ") != std::string::npos;  // or its parent has yet to take notice
+    };
+    for (int i = 0; i < 100 && !ended(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (!ended()) return false;
+  }
+  return true;
+}
+
 class StallTest : public testing::TestWithParam<Stall> {};
 
 TEST_P(StallTest, OneLineNamesTheRankAndTheJobEnds) {
@@ -56,6 +73,7 @@ TEST_P(StallTest, OneLineNamesTheRankAndTheJobEnds) {
               AllOf(HasSubstr("rank " + std::to_string(stall.target) + " on host " + host_name() + " "),
                     ContainsRegex(stall.finding)));
   EXPECT_TRUE(job.lines_with("done").empty());
+  EXPECT_TRUE(none_is_left(job));
 }
 
 const std::string kSilent = "has not answered for [3-9] s \\(last in phase forward \\(step 5\\)\\)";
@@ -110,12 +128,14 @@ TEST(Launch, AKilledRankEndsTheJobAtOnce) {
   ChildJob job(subject(3, "kill", 1, kLong));
   const int code = job.finish(seconds(30));
   EXPECT_GT(code, 0) << job.output();
+  EXPECT_TRUE(none_is_left(job));
 }
 
 TEST(Launch, AnErrorOfOneRankEndsTheOthers) {
   constexpr int kLong = 600;
   ChildJob job(subject(3, "throw", 2, kLong));
   EXPECT_EQ(job.finish(seconds(30)), 1) << job.output();
+  EXPECT_TRUE(none_is_left(job));
 }
 
 TEST(Launch, WithoutWatchdogACallGivesUpAfterItsTimeLimit) {

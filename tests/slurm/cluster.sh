@@ -100,6 +100,9 @@ kill_node() { # K loses power: its link first, so that no peer hears of it
   wait "${node_pid[$1]}" 2>/dev/null || true
 }
 
+cut_node() { ip link set "v$1" down; } # K lives on, but nobody hears of it
+restore_node() { ip link set "v$1" up; }
+
 until_true() { # SECONDS WHAT COMMAND...: waits until COMMAND succeeds
   local deadline=$((SECONDS + $1)) what=$2
   shift 2

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <iterator>
 
@@ -52,6 +53,49 @@ TEST(RunFolder, StartingTakesAnEarlierEndsMark) {
   folder.start(config);
   EXPECT_FALSE(fs::exists(folder.done()));
   EXPECT_EQ(read_json_file(folder.config()).at("run.seed"), 123);
+}
+
+TEST(RunFolder, AnAttemptThatMayNoLongerWriteChangesNothing) {
+  const TempDir place;
+  RunFolder folder(place / "run");
+  folder.prepare();
+  folder.write_done(7);
+  int asked = 0;
+  folder.write_as(2, [&asked] {
+    ++asked;
+    fail("another attempt owns it");
+  });
+  expect_error([&] { folder.start({}); }, "another attempt owns it");
+  expect_error([&] { folder.write_done(8); }, "another attempt owns it");
+  expect_error(
+      [&] {
+        folder.write_adapter({{"a", 1, [&](const Path& path) {
+                                 EXPECT_EQ(path.parent_path().filename(), ".adapter.tmp-2");
+                                 write_file(path, "1");
+                               }}});
+      },
+      "another attempt owns it");
+  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(read_json_file(folder.done()), Json({{"steps", 7}}));
+  EXPECT_FALSE(fs::exists(folder.config()));
+  EXPECT_FALSE(fs::exists(folder.adapter()));
+}
+
+TEST(RunFolder, LeftoversAreWhatHasNoNameYet) {
+  const TempDir place;
+  RunFolder folder(place / "run");
+  folder.prepare();
+  for (const char* name : {"metrics.jsonl", "metrics.jsonl.aB3dEf", "done.json.000000", "config.json.x",
+                           "notes.abcdef", "owner"})
+    write_file(folder.root() / name, "");
+  make_folders(folder.root() / ".adapter.tmp-1/x");
+  make_folders(folder.adapter());
+  folder.remove_leftovers();
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder.root())) names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  EXPECT_EQ(names, (std::vector<std::string>{"adapter", "checkpoints", "config.json.x", "metrics.jsonl",
+                                             "notes.abcdef", "owner"}));
 }
 
 TEST(RunFolder, AFileInItsPlaceIsNamed) {

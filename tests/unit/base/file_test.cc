@@ -168,6 +168,20 @@ TEST(Folders, AreMadeWithTheirParents) {
   expect_error([&] { sync_folder(folder / "none"); }, "none", "No such file or directory");
 }
 
+TEST(ReplaceFolder, AnOlderOneOfTheNameIsReplacedByAWholeOneOrNotAtAll) {
+  const TempDir folder;
+  for (const char* text : {"one", "two"}) {
+    make_folders(folder / "new");
+    write_file(folder / "new/file", text);
+    replace_folder(folder / "new", folder / "place");
+    EXPECT_EQ(read_file(folder / "place/file"), text);
+    EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"place"});
+  }
+  // Somebody else has removed it: what is there stays.
+  expect_error([&] { replace_folder(folder / "new", folder / "place"); }, "/new", "No such file");
+  EXPECT_EQ(read_file(folder / "place/file"), "two");
+}
+
 TEST(FreeBytes, AreKnownForAFolderAndRefusedForNone) {
   const TempDir folder;
   EXPECT_LE(free_bytes(folder.path()), std::filesystem::space(folder.path()).capacity);

@@ -76,7 +76,10 @@ TEST(Retention, RemovesWhatKilledAttemptsLeft) {
   EXPECT_THAT(remove_stale_temporaries(root.path(), 2),
               UnorderedElementsAre(".step-000010.tmp-1", ".step-000010.tmp-2", ".step-000020.old-1"));
   EXPECT_TRUE(std::filesystem::exists(root / ".step-000010.tmp-3"));  // of a later attempt: not ours to touch
+  make_folders(root / ".step-000030.old-3");
+  EXPECT_THAT(remove_stale_temporaries(root.path(), 2), IsEmpty());
   EXPECT_TRUE(std::filesystem::exists(root / "other"));
+  EXPECT_TRUE(std::filesystem::exists(root / ".step-000030.old-3"));
 }
 
 TEST(Retention, ACheckpointSetAsideForNothingGetsItsNameBack) {

@@ -268,6 +268,36 @@ TEST_F(SaveLoad, OldOnesGoAndLeftoversToo) {
   EXPECT_THAT(names(), ElementsAre("step-000010", "step-000030", "step-000040"));
 }
 
+TEST_F(SaveLoad, AWriterThatLosesTheRunPublishesAndPrunesNothing) {
+  for (const std::int64_t step : {10, 20}) save(step);
+  std::vector<SaveStage> stages;
+  SaveStage objects_at = SaveStage::kBegin;
+  const auto save_with = [&](std::int64_t step) {
+    stages.clear();
+    return save_checkpoint({.root = root(),
+                            .options = {.keep = 2},
+                            .identity = identity(),
+                            .attempt = 1,
+                            .at_stage =
+                                [&](SaveStage stage, std::int64_t of) {
+                                  EXPECT_EQ(of, step);
+                                  stages.push_back(stage);
+                                  require(stage != objects_at, "another attempt owns it");
+                                }},
+                           snapshot(step), alone_);
+  };
+  EXPECT_THAT(save_with(30).failure, HasSubstr("another attempt owns it"));
+  EXPECT_THAT(stages, ElementsAre(SaveStage::kBegin, SaveStage::kFailed));
+  objects_at = SaveStage::kPublish;
+  EXPECT_FALSE(save_with(30).saved);
+  EXPECT_THAT(stages,
+              ElementsAre(SaveStage::kBegin, SaveStage::kFiles, SaveStage::kPublish, SaveStage::kFailed));
+  EXPECT_THAT(names(), ElementsAre("step-000010", "step-000020"));
+  objects_at = SaveStage::kPrune;
+  EXPECT_TRUE(save_with(30).saved);
+  EXPECT_THAT(names(), ElementsAre("step-000010", "step-000020", "step-000030"));
+}
+
 TEST_F(SaveLoad, NamesThatLeaveTheFolderOrCollideAreRefused) {
   for (const char* name : {"../outside", "trainer.json", "manifest.json", ".hidden"}) {
     CheckpointSnapshot odd = snapshot(10);

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# shellcheck source-path=SCRIPTDIR
+# Two lives of one run: an owner that is stopped for longer than its lease lasts, in the very moment of publishing a checkpoint, is
+# replaced, and when it goes on it changes nothing and ends with exit code 76. An owner that lives is not replaced. A killed one is,
+# at once.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+make_data
+train 2 plain 2>/dev/null
+rank_zero() { sed -nE 's/.*"pid": ([0-9]+).*/\1/p' "$work/$1/owner/attempt-$2.json"; } # NAME ATTEMPT: its process
+until_true() { # SECONDS WHAT COMMAND...
+  local deadline=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@"; do
+    ((SECONDS < deadline)) || { cat "$work"/*.log; fail "waited in vain for $what"; }
+    sleep 0.1
+  done
+}
+stopped() { [[ $(awk '{ print $3 }' "/proc/$1/stat") == T ]]; } # PID
+
+# An owner that lives, slowly, and a second start beside it.
+train 2 busy --inject stall:rank=1,step=3,seconds=20 2>"$work/busy.log" &
+busy=$!
+# Stopped with a whole checkpoint that has no name yet.
+train 2 fenced --set comm.timeout=600 --inject stop:rank=0,step=4,phase=publish 2>"$work/fenced.log" &
+fenced=$!
+until_true 60 "the stop" test -e "$work/fenced/checkpoints/.step-000004.tmp-1/manifest.json"
+old=$(rank_zero fenced 000001)
+until_true 60 "the stop" stopped "$old"
+
+until_true 60 "the first owner" test -e "$work/busy/owner/attempt-000001.json"
+status=0
+train 2 busy 2>"$work/second.log" || status=$?
+grep -qE "error: run.dir $work/busy is in use by attempt 1 of this run \(rank 0 on host $(hostname), process $(rank_zero busy 000001)," \
+  "$work/second.log" && [[ $status == 1 && $(grep -c "error: " "$work/second.log") == 1 ]] ||
+  { cat "$work/second.log"; fail "the second start of a living run (exit code $status)"; }
+
+status=0
+train 2 fenced 2>"$work/successor.log" || { cat "$work/successor.log"; fail "the successor of a stopped run"; }
+grep -q "is in use by attempt 1 of this run" "$work/successor.log" || fail "the successor waited for nobody"
+same_adapter plain fenced
+contents() { (cd "$work/fenced" && find . -type f -exec sha256sum {} + -o -type d -print | sort; find . -type f -printf '%P %T@\n' | sort); }
+contents >"$work/before"
+kill -CONT "$old"
+wait "$fenced" || status=$?
+contents >"$work/after"
+[[ $status == 76 ]] || { cat "$work/fenced.log"; fail "exit code $status, not 76"; }
+[[ $(grep -c "error: .*attempt 2 of this run (.*) has taken over; attempt 1 of process $old writes nothing more" "$work/fenced.log") == 1 &&
+  $(grep -c "error: " "$work/fenced.log") == 1 ]] || { cat "$work/fenced.log"; fail "not one clear line"; }
+cmp "$work/before" "$work/after" || { diff "$work/before" "$work/after"; fail "the old life changed the folder"; }
+
+wait "$busy" || { cat "$work/busy.log"; fail "the first owner"; }
+same_adapter plain busy
+
+# Killed, launcher and all, and started again.
+train 2 killed --inject stall:rank=1,step=5 2>/dev/null &
+until_true 60 "a checkpoint" test -e "$work/killed/checkpoints/step-000004/manifest.json"
+pkill -KILL -f "run.dir=$work/killed"
+wait $! || true
+start=$SECONDS
+train 2 killed 2>"$work/again.log" || { cat "$work/again.log"; fail "the restart"; }
+((SECONDS - start < 18)) || fail "the restart took $((SECONDS - start)) s"
+same_adapter plain killed
+[[ $(cd "$work/killed/owner" && ls) == attempt-000002.ended.json ]] || fail "owner/ holds $(ls "$work/killed/owner")"
+echo "one owner at a time"
