@@ -64,6 +64,10 @@ std::vector<std::int64_t> steps_to_remove(std::vector<RetentionCandidate> candid
   return removed;
 }
 
+bool remove_checkpoint(const Path& root, std::int64_t step) {
+  return remove_from(root, checkpoint_name(step), step);
+}
+
 std::vector<std::string> prune_checkpoints(const Path& root, const CheckpointOptions& options) {
   std::vector<RetentionCandidate> candidates;
   for (const std::int64_t step : list_checkpoints(root)) {
@@ -76,7 +80,7 @@ std::vector<std::string> prune_checkpoints(const Path& root, const CheckpointOpt
   }
   std::vector<std::string> removed;
   for (const std::int64_t step : steps_to_remove(std::move(candidates), options))
-    if (remove_from(root, checkpoint_name(step), step)) removed.push_back(checkpoint_name(step));
+    if (remove_checkpoint(root, step)) removed.push_back(checkpoint_name(step));
   return removed;
 }
 
