@@ -55,12 +55,17 @@ AdapterFile parameter_copy(std::string name, const ParameterList& parameters,
           [parameters, copies](const Path& path) { write_parameters(path, parameters, copies); }};
 }
 
-void write_trained_model(const Path& folder, const Path& base, const AdapterFile& weights) {
+void write_trained_model(const Path& folder, const Path& base, bool tied_head, const AdapterFile& weights) {
   std::vector<AdapterFile> files{weights};
   for (const char* name : {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
                            "chat_template.jinja", "qwen.tiktoken"}) {
     if (!std::filesystem::exists(base / name)) continue;
-    const std::string text = read_file(base / name);
+    std::string text = read_file(base / name);
+    OrderedJson config = std::string_view(name) == "config.json" ? OrderedJson::parse(text) : OrderedJson();
+    if (config.is_object() && config.value("tie_word_embeddings", tied_head) != tied_head) {
+      config["tie_word_embeddings"] = tied_head;
+      text = config.dump(2) + "\n";
+    }
     files.push_back({name, text.size(), [text](const Path& path) { write_file(path, text); }});
   }
   write_adapter(folder, files);

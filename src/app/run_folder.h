@@ -44,7 +44,8 @@ std::string parameter_file(bool adapter);
 AdapterFile parameter_copy(std::string name, const ParameterList& parameters,
                            const std::vector<torch::Tensor>& values);
 
-/// A Hugging Face model folder: the base's configuration and tokenizer with the trained weights.
-void write_trained_model(const Path& folder, const Path& base, const AdapterFile& weights);
+/// A Hugging Face model folder: the base's configuration and tokenizer with the trained weights. `tied_head`:
+/// whether they are, which the configuration says where the base was otherwise.
+void write_trained_model(const Path& folder, const Path& base, bool tied_head, const AdapterFile& weights);
 
 }  // namespace ranktune

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "app/adapter_settings.h"
 #include "comm/mpi_session.h"
 #include "config/run_config.h"
 
@@ -8,6 +9,7 @@ namespace ranktune {
 struct TrainingRunOptions {
   bool resume = true;  ///< go on from the newest valid checkpoint; else a run.dir with checkpoints is refused
   bool allow_template_mismatch = false;  ///< warn, not fail, where template and model files disagree
+  GivenKeys given{};                     ///< what the user has configured; the rest are defaults
 };
 
 /// One training run from configuration to adapter; all ranks of the session call it. Returns the exit code:
