@@ -13,8 +13,6 @@ namespace {
 
 constexpr const char* kPrefix = "base_model.model.";
 
-std::string module_of(const Parameter& weight) { return weight.name.substr(0, weight.name.rfind('.')); }
-
 /// PEFT compares ends of texts here, not of parts of names.
 bool is_named(const LoraOptions& options, const std::string& module) {
   return std::any_of(options.modules_to_save.begin(), options.modules_to_save.end(),
