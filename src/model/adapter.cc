@@ -198,7 +198,11 @@ std::vector<torch::Tensor> read_parameters(const Path& path, const ParameterList
 
 LoraOptions load_adapter(Decoder& decoder, const Path& adapter_folder) {
   LoraOptions options = resolve_targets(decoder, read_adapter_config(adapter_folder));
-  add_lora(decoder, options, 0);
+  try {
+    add_lora(decoder, options, 0);
+  } catch (const Error& error) {
+    throw Error(fmt::format("adapter {}: {}", adapter_folder.string(), error.what()), error.kind());
+  }
   const ParameterList parameters = lora_parameters(decoder);
   const std::vector<torch::Tensor> values =
       read_adapter_values(decoder, options, adapter_folder / kWeightsFile);

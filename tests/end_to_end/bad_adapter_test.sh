@@ -29,7 +29,7 @@ file = open("adapter_model.safetensors", "rb").read()
 length, = struct.unpack("<Q", file[:8])
 h, body = json.loads(file[8:8 + length]), file[8 + length:]
 t = {k: (v["shape"], body[slice(*v["data_offsets"])]) for k, v in h.items() if k != "__metadata__"}
-a = next(k for k in t if k.endswith("lora_A.weight"))
+a = next(k for k in t if k.endswith("q_proj.lora_A.weight"))
 rows = next(k for k in t if k.endswith("trainable_tokens_delta"))
 norm = "base_model.model.model.norm.weight"
 exec(sys.argv[1])
