@@ -34,10 +34,8 @@ void export_adapter(const ExportArguments& arguments) {
 /// The adapter added to the weights in fp32, each rounded once to the type the model is stored in.
 void export_merged(const ExportArguments& arguments) {
   require(!arguments.model.empty(), "--merge needs the base model: give --model FOLDER");
-  const AdapterOrigin origin = read_adapter_origin(arguments.adapter);
-  require(origin.base_fingerprint.empty() || origin.base_fingerprint == weights_fingerprint(arguments.model),
-          "adapter {} was trained on other weights ({}) than those of {}", arguments.adapter,
-          origin.base_model, arguments.model);
+  require_same_base(arguments.adapter, arguments.model,
+                    [&] { return weights_fingerprint(Path(arguments.model)); });
   const WeightFiles stored = WeightFiles::open(arguments.model);
   const auto decoder =
       load_model({.folder = arguments.model, .dtype = torch::kFloat32, .device = torch::kCPU});
@@ -45,9 +43,13 @@ void export_merged(const ExportArguments& arguments) {
   merge_lora(*decoder);
   std::vector<torch::Tensor> values;
   const ParameterList parameters = decoder->parameters();
-  for (const ParameterPtr& parameter : parameters)
-    values.push_back(parameter->value.to(scalar_type_of(stored.get(parameter->name).dtype)));
-  write_trained_model(arguments.output, arguments.model,
+  for (const ParameterPtr& parameter : parameters) {
+    // The base has no head of its own where it was tied.
+    const TensorInfo* info = stored.find(parameter->name);
+    if (info == nullptr) info = &stored.get(parameters.front()->name);
+    values.push_back(parameter->value.to(scalar_type_of(info->dtype)));
+  }
+  write_trained_model(arguments.output, arguments.model, decoder->architecture().tied_head,
                       parameter_copy(parameter_file(false), parameters, values));
 }
 

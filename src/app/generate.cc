@@ -10,12 +10,14 @@
 #include <memory>
 
 #include "app/commands.h"
+#include "app/model_vocabulary.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "model/adapter.h"
 #include "model/load_model.h"
 #include "model/lora.h"
+#include "model/model_files.h"
 #include "text/encode_example.h"
 #include "text/stop_tokens.h"
 
@@ -57,6 +59,7 @@ class Speaker {
         template_(ChatTemplate::load(arguments.model, arguments.chat_template)),
         decoder_(load_model(
             {.folder = arguments.model, .dtype = compute_dtype(arguments.dtype), .device = torch::kCPU})) {
+    check_vocabulary(*tokenizer_, decoder_->architecture().vocab_size, arguments.model);
     // Only a warning, so that models trained with --allow-template-mismatch can be looked at.
     stop_ = load_stop_tokens(arguments.model, *tokenizer_, template_, TemplateMismatch::kWarn).ids;
     if (!arguments.adapter.empty()) use_adapter();
@@ -81,12 +84,17 @@ class Speaker {
 
  private:
   void use_adapter() {
+    require_same_base(arguments_.adapter, arguments_.model,
+                      [this] { return weights_fingerprint(Path(arguments_.model)); });
     load_adapter(*decoder_, arguments_.adapter);
     const AdapterOrigin origin = read_adapter_origin(arguments_.adapter);
     require(
         origin.template_fingerprint.empty() || origin.template_fingerprint == template_.fingerprint(),
         "adapter {} was trained with the chat template \"{}\", but \"{}\" is used now; give --template {}",
         arguments_.adapter, origin.template_name, template_.name(), origin.template_name);
+    require(origin.tokenizer_fingerprint.empty() || origin.tokenizer_fingerprint == tokenizer_->fingerprint(),
+            "adapter {} was trained with another tokenizer than that of {}", arguments_.adapter,
+            arguments_.model);
     use_compute_dtype(*decoder_);
   }
 

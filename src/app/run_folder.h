@@ -41,7 +41,7 @@ class RunFolder {
   void start(const RunConfig& config) const;
   void write_adapter(const std::vector<AdapterFile>& files) const;
   /// The model folder of full fine-tuning (write_trained_model()).
-  void write_model(const Path& base, const AdapterFile& weights) const;
+  void write_model(const Path& base, bool tied_head, const AdapterFile& weights) const;
   /// The mark that scripts trust: written last, by rank 0.
   void write_done(std::int64_t steps) const;
 
@@ -61,9 +61,10 @@ std::string parameter_file(bool adapter);
 AdapterFile parameter_copy(std::string name, const ParameterList& parameters,
                            const std::vector<torch::Tensor>& values);
 
-/// A Hugging Face model folder: the base's configuration and tokenizer with the trained weights.
-/// `mark` and `allowed` are write_adapter()'s.
-void write_trained_model(const Path& folder, const Path& base, const AdapterFile& weights,
+/// A Hugging Face model folder: the base's configuration and tokenizer with the trained weights. `tied_head`:
+/// whether they are, which the configuration says where the base was otherwise. `mark` and `allowed` are
+/// write_adapter()'s.
+void write_trained_model(const Path& folder, const Path& base, bool tied_head, const AdapterFile& weights,
                          std::string_view mark = {}, const std::function<void()>& allowed = {});
 
 }  // namespace ranktune

@@ -59,10 +59,11 @@ int run_in_job(const TrainArguments& arguments) {
   set_log_rank(session.rank(), session.size());
   try {
     const LoadedConfig config = agreed_config(session, arguments);
-    return run_training(session, config.values,
-                        {.resume = arguments.resume == "auto",
-                         .allow_template_mismatch = arguments.allow_template_mismatch,
-                         .faults = agreed_faults(session, arguments)});
+    TrainingRunOptions options{.resume = arguments.resume == "auto",
+                               .allow_template_mismatch = arguments.allow_template_mismatch,
+                               .faults = agreed_faults(session, arguments)};
+    for (const auto& [key, origin] : config.origins) options.given.insert(key);
+    return run_training(session, config.values, options);
   } catch (const AgreedError& error) {
     if (session.rank() == 0) log_error("{}", error.what());
     return exit_code(error.kind());

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "app/error_text.h"
+#include "app/model_vocabulary.h"
 #include "app/run_folder.h"
 #include "base/log.h"
 #include "checkpoint/checkpoint_paths.h"
@@ -20,10 +21,10 @@
 #include "config/describe.h"
 #include "data/step_stream.h"
 #include "model/adapter.h"
+#include "model/hf_config.h"
 #include "model/load_model.h"
 #include "model/lora.h"
 #include "model/lora_init.h"
-#include "model/module_match.h"
 #include "ownership/run_lease.h"
 #include "tensor/buffer_of.h"
 #include "text/chat_template.h"
@@ -65,6 +66,7 @@ const std::string& only_path(const std::vector<std::string>& paths, const char* 
 struct DataFacts {
   std::int64_t steps_per_epoch = 0, total_steps = 0, rows = 0;
   std::string base_fingerprint, tokenizer_fingerprint, template_name, template_fingerprint, data_hash;
+  std::vector<std::int64_t> trained_tokens;  // whose rows are trained beside the adapter
 };
 
 StepStreamOptions stream_options(const RunConfig& config, bool validation) {
@@ -80,22 +82,6 @@ std::int64_t total_steps(const RunConfig& config, const StepStream& stream) {
   const std::int64_t by_epochs = config.train.epochs > 0 ? stream.steps_for(config.train.epochs) : 0;
   if (by_epochs == 0) return config.train.max_steps;
   return config.train.max_steps > 0 ? std::min(by_epochs, config.train.max_steps) : by_epochs;
-}
-
-LoraOptions lora_options(const LoraConfig& config) {
-  LoraOptions options{.rank = config.rank,
-                      .alpha = config.alpha,
-                      .dropout = config.dropout,
-                      .targets = parse_selection(config.targets),
-                      .exclude = parse_selection(config.exclude_modules),
-                      .layers_to_transform = config.layers_to_transform,
-                      .use_rslora = config.rslora,
-                      .use_dora = config.dora,
-                      .init = config.init};
-  pissa_method(options.init);  // refuses other text
-  options.rank_pattern.assign(config.rank_pattern.begin(), config.rank_pattern.end());
-  options.alpha_pattern.assign(config.alpha_pattern.begin(), config.alpha_pattern.end());
-  return options;
 }
 
 /// One training run's objects in the order in which they depend on each other; destroyed in reverse.
@@ -122,7 +108,7 @@ class TrainingRun {
   void read_data_facts(const TrainingRunOptions& options);
   void share_data_facts(const TrainingRunOptions& options);
   void open_model();
-  void load_model_and_adapter();
+  void load_model_and_adapter(const TrainingRunOptions& options);
   void make_optimizer();
   void start_from_principal_parts();
   std::int64_t resume(const TrainingRunOptions& options);
@@ -170,6 +156,9 @@ class TrainingRun {
 void TrainingRun::read_data_facts(const TrainingRunOptions& options) {
   const Path model(config_.model.path);
   const auto tokenizer = Tokenizer::load(model);
+  const Architecture arch = parse_architecture(read_model_config(model), (model / "config.json").string());
+  if (const std::int64_t spare = check_vocabulary(*tokenizer, arch.vocab_size, model); spare > 0)
+    log_info("{} of the embedding's {} rows have no token: padding", spare, arch.vocab_size);
   const ChatTemplate chat_template = ChatTemplate::load(model, config_.data.template_name);
   load_stop_tokens(model, *tokenizer, chat_template,
                    options.allow_template_mismatch ? TemplateMismatch::kWarn : TemplateMismatch::kRefuse);
@@ -183,7 +172,8 @@ void TrainingRun::read_data_facts(const TrainingRunOptions& options) {
             .tokenizer_fingerprint = tokenizer->fingerprint(),
             .template_name = chat_template.name(),
             .template_fingerprint = chat_template.fingerprint(),
-            .data_hash = reader_->set_hash()};
+            .data_hash = reader_->set_hash(),
+            .trained_tokens = trainable_token_ids(config_.lora, *tokenizer)};
 }
 
 void TrainingRun::share_data_facts(const TrainingRunOptions& options) {
@@ -196,6 +186,7 @@ void TrainingRun::share_data_facts(const TrainingRunOptions& options) {
   for (std::string* text : {&facts_.tokenizer_fingerprint, &facts_.template_name,
                             &facts_.template_fingerprint, &facts_.data_hash})
     broadcast_bytes(*control_, *text, 0);
+  broadcast_vector(*control_, facts_.trained_tokens, 0);
 }
 
 /// The model's files on every rank, and what they are recognised by.
@@ -218,32 +209,38 @@ void TrainingRun::open_model() {
   broadcast_bytes(*control_, facts_.base_fingerprint, 0);
 }
 
-void TrainingRun::load_model_and_adapter() {
+void TrainingRun::load_model_and_adapter(const TrainingRunOptions& options) {
   watchdog_.enter(Phase::kLoadModel, 0);
-  together(*control_, [this] {
+  together(*control_, [this, &options] {
     // What is wrong in it is said before the long wait.
-    const LoraOptions wanted = lora_options(config_.lora);
+    const LoraOptions wanted = lora_options(config_.lora, facts_.trained_tokens);
+    if (!config_.model.adapter.empty())
+      require_same_base(config_.model.adapter, config_.model.path,
+                        [this] { return facts_.base_fingerprint; });
     decoder_ = load_model({.folder = config_.model.path,
                            .dtype = compute_dtype(config_.model.dtype),
                            .device = device_,
                            .files = std::exchange(model_files_, std::nullopt),
                            .check = {.part = session_.local_rank(), .parts = session_.local_size()},
                            .progress = [this] { watchdog_.progress(); }});
+    const bool is_tied = decoder_->architecture().tied_head;
     if (config_.train.method == "full") {
       require(config_.model.adapter.empty(),
               "model.adapter is \"{}\", but train.method = \"full\" trains no adapter",
               config_.model.adapter);
     } else if (!config_.model.adapter.empty()) {
       lora_ = load_adapter(*decoder_, config_.model.adapter);
-      const AdapterOrigin origin = read_adapter_origin(config_.model.adapter);
-      require(origin.base_fingerprint.empty() || origin.base_fingerprint == facts_.base_fingerprint,
-              "adapter {} was trained on other weights ({}) than those of {}", config_.model.adapter,
-              origin.base_model, config_.model.path);
+      require_same_settings(*decoder_, options.given, resolve_targets(*decoder_, wanted), lora_);
     } else {
       lora_ = resolve_targets(*decoder_, wanted);
       check_targets(*decoder_, lora_);
       add_lora(*decoder_, lora_, static_cast<std::uint64_t>(config_.run.seed));
     }
+    if (root() && is_tied && !decoder_->architecture().tied_head)
+      log_warning(
+          "this model's output head is its embedding, but lora.modules_to_save trains one apart from the "
+          "other; "
+          "lora.ensure_weight_tying = true keeps them one matrix");
     trainable_ = std::make_unique<TrainableSet>(*decoder_, config_.lora.plus_ratio);
   });
 }
@@ -470,7 +467,7 @@ void TrainingRun::write_result() {
       folder_.write_adapter(
           adapter_files(*decoder_, lora_, current_values(), adapter_origin(facts_.total_steps)));
     else
-      folder_.write_model(config_.model.path,
+      folder_.write_model(config_.model.path, decoder_->architecture().tied_head,
                           parameter_copy(parameter_file(false), trainable_->parameters(), current_values()));
     folder_.write_done(facts_.total_steps);
   });
@@ -524,7 +521,7 @@ void TrainingRun::set_up(const TrainingRunOptions& options) {
   watchdog_.enter(Phase::kLoadModel, 0);
   share_data_facts(options);
   open_model();
-  load_model_and_adapter();
+  load_model_and_adapter(options);
   make_optimizer();
   first_step_ = resume(options);
   validation_ = read_validation();

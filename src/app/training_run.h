@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "app/adapter_settings.h"
 #include "comm/mpi_session.h"
 #include "config/run_config.h"
 #include "train/injection.h"
@@ -12,6 +13,7 @@ struct TrainingRunOptions {
   bool resume = true;  ///< go on from the newest valid checkpoint; else a run.dir with checkpoints is refused
   bool allow_template_mismatch = false;  ///< warn, not fail, where template and model files disagree
   std::vector<Fault> faults = {};        ///< to be suffered on purpose
+  GivenKeys given{};                     ///< what the user has configured; the rest are defaults
 };
 
 /// One training run from configuration to adapter; all ranks of the session call it. Returns the exit code:

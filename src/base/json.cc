@@ -1,5 +1,8 @@
 #include "base/json.h"
 
+#include <unordered_set>
+#include <vector>
+
 namespace ranktune {
 namespace {
 
@@ -8,12 +11,19 @@ constexpr int kMaxDepth = 256;
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view where) {
-  const auto limit_depth = [&](int depth, Json::parse_event_t, Json&) {
+  std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open
+  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
     require(depth <= kMaxDepth, "{}: JSON nested deeper than {} levels", where, kMaxDepth);
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      require(keys.back().insert(key).second, "{}: \"{}\" is given twice; remove one of them", where, key);
+    }
     return true;
   };
   try {
-    return Json::parse(text.begin(), text.end(), limit_depth);
+    return Json::parse(text.begin(), text.end(), check);
   } catch (const Json::exception& error) {
     // Not only parse errors: a number beyond a double's range is another kind. nlohmann's text carries line,
     // column and what was expected; only its "[json.exception...]" tag is noise.

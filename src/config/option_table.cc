@@ -16,6 +16,16 @@ Range from_below(double low, double high) { return {.low = low, .high = high, .h
 const char* unless_lora(const RunConfig& c) {
   return c.train.method == "lora" ? nullptr : "train.method is \"full\"";
 }
+const char* unless_saving(const RunConfig& c) {
+  if (unless_lora(c) != nullptr) return unless_lora(c);
+  return c.lora.modules_to_save.empty() ? "lora.modules_to_save is empty" : nullptr;
+}
+const char* unless_tokens(const RunConfig& c) {
+  if (unless_lora(c) != nullptr) return unless_lora(c);
+  return c.lora.trainable_tokens.empty() && c.lora.trainable_token_indices.empty()
+             ? "no token is named in lora.trainable_tokens or lora.trainable_token_indices"
+             : nullptr;
+}
 const char* unless_ratio(const RunConfig& c) {
   return c.schedule.warmup_steps > 0 ? "schedule.warmup_steps is set" : nullptr;
 }
@@ -190,6 +200,33 @@ std::vector<Option> training() {
        .field = [](RunConfig& c) -> OptionField { return &c.lora.plus_ratio; },
        .range = from_to(1, 1e4),
        .unused = unless_lora},
+      {.name = "lora.modules_to_save",
+       .meaning = "modules that are trained whole beside the adapter and saved in it, by the ends of their "
+                  "names: embed_tokens, lm_head, norm …",
+       .field = [](RunConfig& c) -> OptionField { return &c.lora.modules_to_save; },
+       .unused = unless_lora},
+      {.name = "lora.ensure_weight_tying",
+       .meaning =
+           "where the model's head is its embedding, lora.modules_to_save keeps them one matrix instead "
+           "of parting them",
+       .field = [](RunConfig& c) -> OptionField { return &c.lora.ensure_weight_tying; },
+       .unused = unless_saving},
+      {.name = "lora.trainable_tokens",
+       .meaning =
+           "single tokens, such as \"<|im_end|>\", whose rows are trained beside the adapter: what a base "
+           "model never learned to write",
+       .field = [](RunConfig& c) -> OptionField { return &c.lora.trainable_tokens; },
+       .unused = unless_lora},
+      {.name = "lora.trainable_token_indices",
+       .meaning = "more such tokens, by their ids",
+       .field = [](RunConfig& c) -> OptionField { return &c.lora.trainable_token_indices; },
+       .range = from_to(0, 1 << 30),
+       .unused = unless_lora},
+      {.name = "lora.trainable_token_modules",
+       .meaning =
+           "where their rows are trained: ends of the embedding's and the head's names; empty: in both",
+       .field = [](RunConfig& c) -> OptionField { return &c.lora.trainable_token_modules; },
+       .unused = unless_tokens},
   };
 }
 

@@ -55,8 +55,13 @@ struct LoraConfig {
   std::map<std::string, double> alpha_pattern;       ///< alphas of single modules
   bool rslora = false;
   bool dora = false;
-  std::string init = "default";  ///< default | gaussian | pissa | pissa_niter_N
-  double plus_ratio = 1;         ///< LoRA+: learning rate of B as a multiple of A's
+  std::string init = "default";                       ///< default | gaussian | pissa | pissa_niter_N
+  double plus_ratio = 1;                              ///< LoRA+: learning rate of B as a multiple of A's
+  std::vector<std::string> modules_to_save;           ///< trained whole beside the adapter
+  bool ensure_weight_tying = false;                   ///< of modules_to_save
+  std::vector<std::string> trainable_tokens;          ///< texts of single tokens whose rows are trained
+  std::vector<std::int64_t> trainable_token_indices;  ///< ids of more of them
+  std::vector<std::string> trainable_token_modules;   ///< empty: the embedding and the head
 };
 
 struct OptimizerConfig {

@@ -20,8 +20,8 @@ Generation generate(Decoder& decoder, std::span<const std::int32_t> prompt, cons
   Generation result;
   for (std::int64_t made = 0; made < options.max_new_tokens && cache.length() + ids.size(0) < limit; ++made) {
     const torch::Tensor hidden = decoder.hidden_states(ids, cache, mode);
-    const torch::Tensor logits =
-        decoder.logits(decoder.final_norm(hidden.narrow(0, hidden.size(0) - 1, 1)))[0];
+    const torch::Tensor logits = decoder.logits(
+        decoder.final_norm(hidden.narrow(0, hidden.size(0) - 1, 1), mode.use_adapter), mode.use_adapter)[0];
     const std::int32_t token = sample(logits, options.sampling, static_cast<std::uint64_t>(made));
     if (std::find(options.stop.begin(), options.stop.end(), token) != options.stop.end()) {
       result.stopped = true;

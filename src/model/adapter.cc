@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "model/lora.h"
 #include "model/lora_init.h"
+#include "model/trained_modules.h"
 #include "storage/safetensors_writer.h"
 #include "tensor/dtype.h"
 #include "tensor/from_storage.h"
@@ -17,6 +18,35 @@ namespace {
 constexpr const char* kConfigFile = "adapter_config.json";
 constexpr const char* kWeightsFile = "adapter_model.safetensors";
 constexpr const char* kOriginFile = "ranktune.json";
+
+/// The parameters as a file has them: what PEFT stores again under another name stands at the end.
+ParameterList stored_parameters(Decoder& decoder) {
+  ParameterList list = lora_parameters(decoder);
+  for (const auto& [again, name] : stored_again(decoder)) {
+    const auto own = std::find_if(list.begin(), list.end(), [&](const auto& p) { return p->name == name; });
+    list.push_back(std::make_shared<Parameter>(again, (*own)->value));
+  }
+  return list;
+}
+
+/// `values` [i]: of parameters[i], for those that `name` names.
+torch::Tensor value_of(const ParameterList& parameters, const std::vector<torch::Tensor>& values,
+                       const std::string& name) {
+  const auto found =
+      std::find_if(parameters.begin(), parameters.end(), [&](const auto& p) { return p->name == name; });
+  return values.at(static_cast<std::size_t>(found - parameters.begin()));
+}
+
+/// Takes the values of what is stored again off the end; they must be equal to what they repeat.
+void drop_repeated(Decoder& decoder, const ParameterList& parameters, std::vector<torch::Tensor>& values,
+                   const Path& file) {
+  const auto repeated = stored_again(decoder);
+  for (const auto& [again, name] : repeated)
+    require(torch::equal(value_of(parameters, values, again), value_of(parameters, values, name)),
+            "{}: tensors {} and {} differ, but adapter_config.json says that they are tied", file.string(),
+            again, name);
+  values.resize(values.size() - repeated.size());
+}
 
 /// The options of the ordinary adapter of twice the rank, with the same scale.
 LoraOptions converted(LoraOptions options) {
@@ -40,12 +70,16 @@ void append_start(Decoder& decoder, std::vector<torch::Tensor>& values) {
   }
 }
 
-/// The parameters as they stand in a converted adapter's file: their names, with both shapes doubled.
+bool is_low_rank(const std::string& name) {
+  return name.ends_with(".lora_A.weight") || name.ends_with(".lora_B.weight");
+}
+
+/// The parameters as they stand in a converted adapter's file: their names, with the ranks doubled.
 ParameterList converted_parameters(const ParameterList& parameters) {
   ParameterList list;
   for (const ParameterPtr& parameter : parameters) {
     std::vector<std::int64_t> shape = parameter->value.sizes().vec();
-    shape[parameter->name.ends_with(".lora_A.weight") ? 0 : 1] *= 2;
+    if (is_low_rank(parameter->name)) shape[parameter->name.ends_with(".lora_A.weight") ? 0 : 1] *= 2;
     list.push_back(std::make_shared<Parameter>(parameter->name, torch::empty(shape, torch::kMeta)));
   }
   return list;
@@ -73,6 +107,8 @@ std::vector<AdapterFile> adapter_files(Decoder& decoder, const LoraOptions& opti
   for (const torch::Tensor& value : values)
     copies.push_back(value.detach().to(torch::kCPU, torch::kFloat32, /*non_blocking=*/false, /*copy=*/true));
   if (pissa) append_start(decoder, copies);
+  for (const auto& [again, name] : stored_again(decoder))
+    copies.push_back(value_of(lora_parameters(decoder), copies, name));
   std::uint64_t bytes = 0;
   for (const torch::Tensor& copy : copies) bytes += copy.nbytes();
   const auto text_file = [](const char* name, std::string text) {
@@ -81,7 +117,7 @@ std::vector<AdapterFile> adapter_files(Decoder& decoder, const LoraOptions& opti
   };
   return {text_file(kConfigFile, std::move(config)),
           {kWeightsFile, bytes,
-           [parameters = lora_parameters(decoder), copies](const Path& path) {
+           [parameters = stored_parameters(decoder), copies](const Path& path) {
              write_parameters(path, parameters, copies);
            }},
           text_file(kOriginFile, std::move(origin_text))};
@@ -89,16 +125,21 @@ std::vector<AdapterFile> adapter_files(Decoder& decoder, const LoraOptions& opti
 
 std::vector<torch::Tensor> read_adapter_values(Decoder& decoder, const LoraOptions& options,
                                                const Path& file) {
-  const ParameterList parameters = lora_parameters(decoder);
-  if (!pissa_method(options.init)) return read_parameters(file, parameters);
-  const std::vector<torch::Tensor> stored = read_parameters(file, converted_parameters(parameters));
+  const ParameterList parameters = stored_parameters(decoder);
+  const bool pissa = pissa_method(options.init).has_value();
+  std::vector<torch::Tensor> stored =
+      read_parameters(file, pissa ? converted_parameters(parameters) : parameters);
+  drop_repeated(decoder, parameters, stored, file);
+  if (!pissa) return stored;
   std::vector<torch::Tensor> values;
-  for (std::size_t i = 0; i < stored.size(); i += 2) {
+  std::size_t i = 0;
+  for (; i < stored.size() && is_low_rank(parameters[i]->name); i += 2) {
     const std::vector<torch::Tensor> a = stored[i].chunk(2, 0), b = stored[i + 1].chunk(2, 1);
     values.insert(values.end(), {a[0].contiguous(), b[0].contiguous()});
     parameters[i]->value = a[1].contiguous().to(decoder.device());
     parameters[i + 1]->value = (-b[1]).contiguous().to(decoder.device());
   }
+  values.insert(values.end(), stored.begin() + static_cast<std::ptrdiff_t>(i), stored.end());
   take_out_of_base(decoder);
   return values;
 }
@@ -144,23 +185,30 @@ std::vector<torch::Tensor> read_parameters(const Path& path, const ParameterList
   for (const ParameterPtr& parameter : parameters) {
     const TensorInfo& stored = file.get(parameter->name);
     const std::vector<std::int64_t> shape = parameter->value.sizes().vec();
-    require(shape == stored.shape, "{}: tensor {} has shape {}, but {} is needed here", path.string(),
-            parameter->name, shape_text(stored.shape), shape_text(shape));
+    require(shape == stored.shape,
+            "{}: tensor {} has shape {}, but {} is needed here; was it made for another model?",
+            path.string(), parameter->name, shape_text(stored.shape), shape_text(shape));
     values.push_back(tensor_over(stored, nullptr).to(torch::kFloat32, /*non_blocking=*/false, /*copy=*/true));
     require(torch::isfinite(values.back()).all().item<bool>(), "{}: tensor {} holds NaN or infinity",
             path.string(), parameter->name);
     known.insert(parameter->name);
   }
   for (const TensorInfo& info : file.tensors())
-    require(known.contains(info.name), "{}: tensor {} has no place in this model", path.string(), info.name);
+    require(known.contains(info.name), "{}: tensor {} has no place in this model; was it made for another?",
+            path.string(), info.name);
   return values;
 }
 
 LoraOptions load_adapter(Decoder& decoder, const Path& adapter_folder) {
   LoraOptions options = resolve_targets(decoder, read_adapter_config(adapter_folder));
-  add_lora(decoder, options, 0);
+  try {
+    add_lora(decoder, options, 0);
+  } catch (const Error& error) {
+    throw Error(fmt::format("adapter {}: {}", adapter_folder.string(), error.what()), error.kind());
+  }
   const ParameterList parameters = lora_parameters(decoder);
-  const std::vector<torch::Tensor> values = read_parameters(adapter_folder / kWeightsFile, parameters);
+  const std::vector<torch::Tensor> values =
+      read_adapter_values(decoder, options, adapter_folder / kWeightsFile);
   for (std::size_t i = 0; i < values.size(); ++i) parameters[i]->value = values[i].to(decoder.device());
   return options;
 }
@@ -176,6 +224,14 @@ AdapterOrigin read_adapter_origin(const Path& adapter_folder) {
           .template_name = json_get_or<std::string>(origin, "template", "", where),
           .template_fingerprint = json_get_or<std::string>(origin, "template_fingerprint", "", where),
           .step = json_get_or<std::int64_t>(origin, "step", 0, where)};
+}
+
+void require_same_base(const Path& adapter_folder, const std::string& model,
+                       const std::function<std::string()>& fingerprint) {
+  const AdapterOrigin origin = read_adapter_origin(adapter_folder);
+  require(origin.base_fingerprint.empty() || origin.base_fingerprint == fingerprint(),
+          "adapter {} was trained on other weights ({}) than those of {}", adapter_folder.string(),
+          origin.base_model, model);
 }
 
 }  // namespace ranktune

@@ -64,4 +64,9 @@ void write_parameters(const Path& file, const ParameterList& parameters,
 /// ranktune.json of an adapter folder; all fields empty where there is none (an adapter that PEFT wrote).
 AdapterOrigin read_adapter_origin(const Path& adapter_folder);
 
+/// Throws where the adapter of that folder remembers other base weights than those whose `fingerprint` is
+/// made (only where it is needed: that reads them all); `model` names them in the message.
+void require_same_base(const Path& adapter_folder, const std::string& model,
+                       const std::function<std::string()>& fingerprint);
+
 }  // namespace ranktune

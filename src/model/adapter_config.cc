@@ -1,5 +1,6 @@
 #include "model/adapter_config.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <set>
@@ -23,8 +24,9 @@ const std::map<std::string, Json>& required_switches() {
 bool is_known(const std::string& key) {
   static const std::set<std::string> keys{
       // read
-      "alpha_pattern", "exclude_modules", "init_lora_weights", "layers_pattern", "layers_to_transform",
-      "lora_alpha", "lora_dropout", "r", "rank_pattern", "target_modules", "use_dora", "use_rslora",
+      "alpha_pattern", "ensure_weight_tying", "exclude_modules", "init_lora_weights", "layers_pattern",
+      "layers_to_transform", "lora_alpha", "lora_dropout", "modules_to_save", "r", "rank_pattern",
+      "target_modules", "trainable_token_indices", "use_dora", "use_rslora",
       // about the file, the way it was made, or unused without a switch of their own
       "auto_mapping", "base_model_name_or_path", "eva_config", "inference_mode", "megatron_core",
       "peft_version", "qalora_group_size", "revision", "runtime_config", "task_type"};
@@ -105,6 +107,35 @@ ModulePattern<Value> read_pattern(const OrderedJson& config, const char* key, co
   return pattern;
 }
 
+/// A list is of the embedding, an object has a list for each module.
+ModulePattern<std::vector<std::int64_t>> read_tokens(const OrderedJson& config, const std::string& where) {
+  constexpr const char* kKey = "trainable_token_indices";
+  ModulePattern<std::vector<std::int64_t>> tokens;
+  if (!config.contains(kKey) || config[kKey].is_null()) return tokens;
+  const auto add = [&](const std::string& module, const OrderedJson& ids) {
+    const bool integers = ids.is_array() && std::all_of(ids.begin(), ids.end(), [](const OrderedJson& id) {
+                            return id.is_number_integer();
+                          });
+    require(integers, "{}: \"{}\" holds {}, which is not a list of token ids", where, kKey,
+            ids.dump().substr(0, 80));
+    tokens.emplace_back(module, ids.get<std::vector<std::int64_t>>());
+  };
+  if (config[kKey].is_object()) {
+    for (const auto& [module, ids] : config[kKey].items()) add(module, ids);
+  } else {
+    add("", config[kKey]);
+  }
+  return tokens;
+}
+
+OrderedJson tokens_json(const ModulePattern<std::vector<std::int64_t>>& tokens) {
+  if (tokens.empty()) return nullptr;
+  if (tokens.size() == 1 && tokens.front().first.empty()) return tokens.front().second;
+  OrderedJson json = OrderedJson::object();
+  for (const auto& [module, ids] : tokens) json[module] = ids;
+  return json;
+}
+
 OrderedJson selection_json(const ModuleSelection& selection) {
   if (selection.empty()) return nullptr;
   return selection.regex.empty() ? OrderedJson(selection.names) : OrderedJson(selection.regex);
@@ -144,7 +175,9 @@ OrderedJson adapter_config(const LoraOptions& options, const std::string& base_m
       {"fan_in_fan_out", false},
       {"init_lora_weights", true},
       {"inference_mode", true},
-      {"modules_to_save", nullptr},
+      {"modules_to_save", list_json(options.modules_to_save)},
+      {"trainable_token_indices", tokens_json(options.trainable_token_indices)},
+      {"ensure_weight_tying", options.ensure_weight_tying},
       {"revision", nullptr},
   };
 }
@@ -172,6 +205,9 @@ LoraOptions read_adapter_config(const Path& adapter_folder) {
   options.use_dora = json_get_or<bool>(config, "use_dora", false, where);
   options.rank_pattern = read_pattern<std::int64_t>(ordered, "rank_pattern", where);
   options.alpha_pattern = read_pattern<double>(ordered, "alpha_pattern", where);
+  options.modules_to_save = read_some<std::string>(config, "modules_to_save", where);
+  options.trainable_token_indices = read_tokens(ordered, where);
+  options.ensure_weight_tying = json_get_or<bool>(config, "ensure_weight_tying", false, where);
   return options;
 }
 

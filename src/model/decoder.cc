@@ -78,7 +78,7 @@ std::vector<torch::Tensor> trained_weights(DecoderLayer& layer) {
   }
   std::vector<torch::Tensor> trained;
   for (const ParameterPtr& parameter : all)
-    if (parameter->value.requires_grad()) trained.push_back(parameter->value);
+    if (parameter->seen(true).requires_grad()) trained.push_back(parameter->seen(true));
   return trained;
 }
 
@@ -86,15 +86,22 @@ std::vector<torch::Tensor> trained_weights(DecoderLayer& layer) {
 
 Decoder::Decoder(const Architecture& arch, WeightSource& weights) : arch_(arch) {
   const ModelNames names = model_names(arch.family);
-  embedding_ = weights.take(names.embedding + ".weight", {arch.vocab_size, arch.hidden_size});
+  const std::vector<std::int64_t> shape{arch.vocab_size, arch.hidden_size};
+  embedding_ = {names.embedding, weights.take(names.embedding + ".weight", shape), nullptr};
   layers_.reserve(static_cast<std::size_t>(arch.layers));
   for (std::int64_t i = 0; i < arch.layers; ++i) layers_.push_back(take_layer(weights, arch, i));
   final_norm_ = take_norm(weights, names.final_norm, arch.hidden_size);
-  head_ =
-      arch.tied_head ? embedding_ : weights.take(names.head + ".weight", {arch.vocab_size, arch.hidden_size});
+  head_ = {names.head, arch.tied_head ? embedding_.weight : weights.take(names.head + ".weight", shape),
+           nullptr};
   // Some exporters write a tied head too; it is the same matrix by definition.
   weights.require_all_taken(arch.tied_head ? std::set<std::string>{names.head + ".weight"}
                                            : std::set<std::string>{});
+}
+
+void Decoder::untie_head() {
+  if (!arch_.tied_head) return;
+  head_.weight = std::make_shared<Parameter>(head_.name + ".weight", embedding_.weight->value);
+  arch_.tied_head = false;
 }
 
 void Decoder::prepare_rope(std::int64_t length) {
@@ -106,7 +113,7 @@ template <typename Attend>
 torch::Tensor Decoder::layer_forward(DecoderLayer& layer, const torch::Tensor& x, const torch::Tensor& cosine,
                                      const torch::Tensor& sine, const ForwardMode& mode, Attend&& attend) {
   const std::int64_t tokens = x.size(0), width = arch_.head_dim;
-  const torch::Tensor normal = rms_norm(x, layer.input_norm->value, arch_.norm_eps);
+  const torch::Tensor normal = rms_norm(x, layer.input_norm->seen(mode.use_adapter), arch_.norm_eps);
   torch::Tensor q, k, v;
   if (arch_.fused_qkv) {
     const auto parts = layer.qkv.forward(normal, mode).chunk(3, -1);
@@ -118,12 +125,12 @@ torch::Tensor Decoder::layer_forward(DecoderLayer& layer, const torch::Tensor& x
   k = k.reshape({tokens, arch_.kv_heads, width});
   v = v.reshape({tokens, arch_.kv_heads, width});
   if (arch_.qk_norm) {
-    q = rms_norm(q, layer.q_norm->value, arch_.norm_eps);
-    k = rms_norm(k, layer.k_norm->value, arch_.norm_eps);
+    q = rms_norm(q, layer.q_norm->seen(mode.use_adapter), arch_.norm_eps);
+    k = rms_norm(k, layer.k_norm->seen(mode.use_adapter), arch_.norm_eps);
   }
   const torch::Tensor mixed = attend(apply_rope(q, cosine, sine), apply_rope(k, cosine, sine), v);
   const torch::Tensor attended = x + layer.o.forward(mixed, mode);
-  const torch::Tensor post = rms_norm(attended, layer.post_norm->value, arch_.norm_eps);
+  const torch::Tensor post = rms_norm(attended, layer.post_norm->seen(mode.use_adapter), arch_.norm_eps);
   return attended +
          layer.down.forward(swiglu(layer.gate.forward(post, mode), layer.up.forward(post, mode)), mode);
 }
@@ -132,7 +139,7 @@ torch::Tensor Decoder::hidden_states(const PackedTokens& tokens, const ForwardMo
   prepare_rope(*std::max_element(tokens.lengths.begin(), tokens.lengths.end()));
   const torch::Tensor cosine = rope_.cosine.index_select(0, tokens.positions);
   const torch::Tensor sine = rope_.sine.index_select(0, tokens.positions);
-  torch::Tensor x = torch::embedding(embedding_->value, tokens.ids);
+  torch::Tensor x = embed(embedding_, tokens.ids, mode.use_adapter);
   for (DecoderLayer& layer : layers_) {
     if (mode.layer_inputs != nullptr) mode.layer_inputs->push_back(x);
     // By value: the backward pass may run this again after this function has returned.
@@ -152,7 +159,7 @@ torch::Tensor Decoder::hidden_states(const torch::Tensor& ids, KvCache& cache, c
   prepare_rope(first + count);
   const torch::Tensor cosine = rope_.cosine.narrow(0, first, count),
                       sine = rope_.sine.narrow(0, first, count);
-  torch::Tensor x = torch::embedding(embedding_->value, ids);
+  torch::Tensor x = embed(embedding_, ids, mode.use_adapter);
   for (std::size_t i = 0; i < layers_.size(); ++i)
     x = layer_forward(layers_[i], x, cosine, sine, mode, [&](const auto& q, const auto& k, const auto& v) {
       const auto [all_k, all_v] = cache.append(static_cast<std::int64_t>(i), k, v);
@@ -162,12 +169,12 @@ torch::Tensor Decoder::hidden_states(const torch::Tensor& ids, KvCache& cache, c
   return x;
 }
 
-torch::Tensor Decoder::final_norm(const torch::Tensor& hidden) const {
-  return rms_norm(hidden, final_norm_->value, arch_.norm_eps);
+torch::Tensor Decoder::final_norm(const torch::Tensor& hidden, bool use_adapter) const {
+  return rms_norm(hidden, final_norm_->seen(use_adapter), arch_.norm_eps);
 }
 
-torch::Tensor Decoder::logits(const torch::Tensor& normalised) const {
-  return torch::matmul(normalised, head_->value.t()).to(torch::kFloat32);
+torch::Tensor Decoder::logits(const torch::Tensor& normalised, bool use_adapter) const {
+  return logits_of(normalised, output_head(head_, use_adapter));
 }
 
 std::vector<Linear*> Decoder::linears() {
@@ -180,10 +187,10 @@ std::vector<Linear*> Decoder::linears() {
 }
 
 ParameterList Decoder::parameters() {
-  ParameterList all{embedding_};
+  ParameterList all{embedding_.weight};
   for (DecoderLayer& layer : layers_) add_parameters(layer, all);
   all.push_back(final_norm_);
-  if (head_ != embedding_) all.push_back(head_);
+  if (head_.weight != embedding_.weight) all.push_back(head_.weight);
   return all;
 }
 

@@ -11,6 +11,7 @@
 #include "model/linear.h"
 #include "model/packed_tokens.h"
 #include "model/parameter.h"
+#include "model/token_matrix.h"
 #include "model/weight_source.h"
 
 namespace ranktune {
@@ -37,14 +38,19 @@ class Decoder {
   /// The same for the newest tokens of one sequence, whose earlier ones are in `cache`; ids [T] int64.
   torch::Tensor hidden_states(const torch::Tensor& ids, KvCache& cache, const ForwardMode& mode);
   /// The final norm: [N,C] -> [N,C]. Rows without a label need not pass it.
-  torch::Tensor final_norm(const torch::Tensor& hidden) const;
+  torch::Tensor final_norm(const torch::Tensor& hidden, bool use_adapter = true) const;
   /// [N,C] normalised hidden states -> [N,V] logits in fp32.
-  torch::Tensor logits(const torch::Tensor& normalised) const;
+  torch::Tensor logits(const torch::Tensor& normalised, bool use_adapter = true) const;
 
   const Architecture& architecture() const { return arch_; }
-  const torch::Tensor& head_weight() const { return head_->value; }
-  torch::Device device() const { return embedding_->value.device(); }
-  torch::ScalarType dtype() const { return embedding_->value.scalar_type(); }
+  torch::Device device() const { return embedding_.weight->value.device(); }
+  torch::ScalarType dtype() const { return embedding_.weight->value.scalar_type(); }
+
+  TokenMatrix& embedding() { return embedding_; }
+  TokenMatrix& head() { return head_; }
+  const TokenMatrix& head() const { return head_; }
+  /// Gives a tied head a weight of its own, with the embedding's values: one of the two is to be changed.
+  void untie_head();
 
   /// Every linear of the layers, in order of layer and use: what LoRA may adapt.
   std::vector<Linear*> linears();
@@ -58,7 +64,8 @@ class Decoder {
   void prepare_rope(std::int64_t length);
 
   Architecture arch_;
-  ParameterPtr embedding_, final_norm_, head_;
+  TokenMatrix embedding_, head_;
+  ParameterPtr final_norm_;
   std::vector<DecoderLayer> layers_;
   RopeTable rope_;
 };

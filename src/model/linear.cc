@@ -26,8 +26,8 @@ torch::Tensor magnitude_factor(const Linear& linear, const torch::Tensor& x) {
 
 torch::Tensor Linear::forward(const torch::Tensor& x, const ForwardMode& mode) const {
   namespace F = torch::nn::functional;
-  const torch::Tensor shift = bias ? bias->value : torch::Tensor();
-  if (!lora || !mode.use_adapter) return F::linear(x, weight->value, shift);
+  const torch::Tensor shift = bias ? bias->seen(mode.use_adapter) : torch::Tensor();
+  if (!lora || !mode.use_adapter) return F::linear(x, weight->seen(mode.use_adapter), shift);
   const bool drop = mode.training && lora->dropout > 0;
   torch::Tensor input = x;
   if (drop) input = x * dropout_mask(x, lora->dropout, mix_seed(mode.dropout_seed, lora->site));

@@ -34,7 +34,8 @@ struct ForwardMode {
   std::vector<torch::Tensor>* layer_inputs = nullptr;  ///< where given, gets what enters each layer [T,C]
 };
 
-/// y = x W^T + b, plus the adapter's update where there is one. x [T, in] -> [T, out].
+/// y = x W^T + b, plus the adapter's update where there is one; never an update and a replaced weight. x [T,
+/// in] -> [T, out].
 struct Linear {
   std::string name;  ///< the module's outside name, without ".weight"
   ParameterPtr weight;

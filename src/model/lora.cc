@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "model/lora_init.h"
 #include "model/module_match.h"
+#include "model/trained_modules.h"
 #include "model/weight_names.h"
 
 namespace ranktune {
@@ -36,7 +37,7 @@ void require_not_targeted(const Decoder& decoder, const LoraOptions& options) {
   for (const std::string& module : {names.embedding, names.head})
     require(!is_target(options, module),
             "lora.targets: {} cannot have an adapter; leave it out of lora.targets, or name it in "
-            "lora.exclude_modules",
+            "lora.modules_to_save, which trains it whole",
             module);
 }
 
@@ -52,6 +53,11 @@ LoraOptions resolve_targets(Decoder& decoder, LoraOptions options) {
     for (const Linear* linear : linears) all.insert(last_part(linear->name));
     options.targets.names.assign(all.begin(), all.end());
   }
+  auto& tokens = options.trainable_token_indices;
+  if (tokens.size() == 1 && tokens.front().first == "auto") {
+    tokens.front().first = decoder.embedding().name;
+    if (!decoder.architecture().tied_head) tokens.emplace_back(decoder.head().name, tokens.front().second);
+  }
   return options;
 }
 
@@ -63,6 +69,7 @@ void check_targets(Decoder& decoder, const LoraOptions& options) {
         }))
       fail_target(linears, name);
   require_not_targeted(decoder, options);
+  check_trained_modules(decoder, options);
 }
 
 void add_lora(Decoder& decoder, const LoraOptions& options, std::uint64_t seed) {
@@ -91,7 +98,12 @@ void add_lora(Decoder& decoder, const LoraOptions& options, std::uint64_t seed) 
       linear->lora->magnitude =
           std::make_shared<Parameter>(base + ".lora_magnitude_vector", row_lengths(*linear));
   }
-  require(any, "no linear of this model is among the adapter's target modules");
+  require(
+      any,
+      "no linear of this model is among the adapter's target modules ({}); was it made for another model?",
+      options.targets.regex.empty() ? fmt::format("{}", fmt::join(options.targets.names, ", "))
+                                    : options.targets.regex);
+  add_trained_modules(decoder, options);
 }
 
 ParameterList lora_parameters(Decoder& decoder) {
@@ -101,12 +113,16 @@ ParameterList lora_parameters(Decoder& decoder) {
     all.insert(all.end(), {linear->lora->a, linear->lora->b});
     if (linear->lora->magnitude) all.push_back(linear->lora->magnitude);
   }
+  const ParameterList others = trained_module_parameters(decoder);
+  all.insert(all.end(), others.begin(), others.end());
   return all;
 }
 
+bool stays_fp32(const Parameter& parameter) { return parameter.name.ends_with(".lora_magnitude_vector"); }
+
 void use_compute_dtype(Decoder& decoder) {
   for (const ParameterPtr& parameter : lora_parameters(decoder))
-    if (parameter->value.dim() > 1) parameter->value = parameter->value.to(decoder.dtype());
+    if (!stays_fp32(*parameter)) parameter->value = parameter->value.to(decoder.dtype());
 }
 
 void merge_lora(Decoder& decoder) {
@@ -119,6 +135,7 @@ void merge_lora(Decoder& decoder) {
     linear->weight->value = merged.to(linear->weight->value.scalar_type());
     linear->lora.reset();
   }
+  merge_trained_modules(decoder);
 }
 
 }  // namespace ranktune

@@ -34,6 +34,11 @@ struct LoraOptions {
   ModulePattern<std::int64_t> rank_pattern{};
   ModulePattern<double> alpha_pattern{};
   std::string init = "default";  ///< how A and B start (lora_init.h)
+  /// Modules that are trained and saved whole, by the ends of their names (trained_modules.h).
+  std::vector<std::string> modules_to_save{};
+  /// Single tokens whose rows are trained, by the end of a token matrix's name; "": the embedding.
+  ModulePattern<std::vector<std::int64_t>> trainable_token_indices{};
+  bool ensure_weight_tying = false;  ///< what modules_to_save names stays tied where the model ties it
 };
 
 }  // namespace ranktune

@@ -106,6 +106,8 @@ bool is_selected(const ModuleSelection& selection, const std::string& module) {
 
 bool is_target(const LoraOptions& options, const std::string& module) {
   if (is_selected(options.exclude, module) || !is_selected(options.targets, module)) return false;
+  for (const std::string& saved : options.modules_to_save)
+    if (Regex(fmt::format(R"((.*\.)?{}(\..*)?)", saved)).match(module)) return false;
   const auto& names = options.targets.names;
   const bool any_layer = options.layers_to_transform.empty() || !options.targets.regex.empty() ||
                          std::find(names.begin(), names.end(), module) != names.end();

@@ -14,9 +14,15 @@ namespace ranktune {
 struct Parameter {
   std::string name;
   torch::Tensor value;
+  /// What an adapter has in its place (PEFT's modules_to_save); null without one.
+  std::shared_ptr<Parameter> replacement;
 
   Parameter(std::string parameter_name, torch::Tensor initial)
       : name(std::move(parameter_name)), value(std::move(initial)) {}
+  /// What is computed with.
+  const torch::Tensor& seen(bool use_adapter) const {
+    return replacement && use_adapter ? replacement->value : value;
+  }
 };
 using ParameterPtr = std::shared_ptr<Parameter>;
 using ParameterList = std::vector<ParameterPtr>;

@@ -26,7 +26,8 @@ torch::Tensor summed_loss(Decoder& decoder, const Slot& slot, const ForwardMode&
   const Labels labels = find_labels(slot, decoder.device());
   const PackedTokens tokens = pack_tokens(slot.tokens, slot.boundaries, decoder.device());
   const torch::Tensor hidden = decoder.hidden_states(tokens, mode).index_select(0, labels.rows);
-  return label_loss(decoder.final_norm(hidden), decoder.head_weight(), labels.targets);
+  return label_loss(decoder.final_norm(hidden, mode.use_adapter),
+                    output_head(decoder.head(), mode.use_adapter), labels.targets);
 }
 
 }  // namespace

@@ -15,11 +15,12 @@ TrainableSet::TrainableSet(Decoder& decoder, double lora_plus_ratio)
 FlatLayout TrainableSet::layout() const {
   std::vector<ParameterSpec> specs;
   for (const ParameterPtr& parameter : parameters_) {
-    const bool matrix = parameter->value.dim() > 1;
+    const bool matrix = parameter->value.dim() > 1,
+               is_lora = parameter->name.find(".lora_") != std::string::npos;
     const bool faster = is_adapter_ && (!matrix || parameter->name.ends_with(".lora_B.weight"));
     specs.push_back({.name = parameter->name,
                      .shape = parameter->value.sizes().vec(),
-                     .decay = is_adapter_ || matrix,
+                     .decay = is_lora || matrix,
                      .lr_scale = faster ? lora_plus_ratio_ : 1.0});
   }
   return FlatLayout(std::move(specs));
@@ -36,10 +37,8 @@ std::vector<torch::Tensor> TrainableSet::values() const {
 void TrainableSet::bind(const Zero2Optimizer& optimizer) {
   leaves_.clear();
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    // An adapter's vectors are DoRA's magnitudes, of which a narrow type would round small changes away.
-    const bool keep = is_adapter_ && parameters_[i]->value.dim() == 1;
     const torch::Tensor value = optimizer.parameter(static_cast<int>(i));
-    leaves_.push_back((keep ? value : value.to(dtype_)).detach().requires_grad_());
+    leaves_.push_back((stays_fp32(*parameters_[i]) ? value : value.to(dtype_)).detach().requires_grad_());
     parameters_[i]->value = leaves_.back();
   }
 }

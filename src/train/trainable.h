@@ -17,7 +17,7 @@ class TrainableSet {
   /// of B and of vectors as a multiple of A's (LoRA+, Hayou et al. 2024).
   explicit TrainableSet(Decoder& decoder, double lora_plus_ratio = 1.0);
 
-  /// Their flat order for the optimizer. Norms and biases of a full fine-tuning are not decayed, as is usual.
+  /// Their flat order for the optimizer. Norms and biases are not decayed, as is usual; magnitudes are.
   FlatLayout layout() const;
   const ParameterList& parameters() const { return parameters_; }
   bool is_adapter() const { return is_adapter_; }

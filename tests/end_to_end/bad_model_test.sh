@@ -42,6 +42,15 @@ refuse 1 "model.safetensors" truncate -s 0 model.safetensors
 refuse 1 "model.safetensors" dd if=/dev/zero of=model.safetensors bs=8 count=1 conv=notrunc status=none
 refuse 1 "model.safetensors" dd if=/dev/urandom of=model.safetensors bs=1000 count=1 conv=notrunc status=none
 refuse 1 "model.norm.weight" header 'h["model.norm.weight"]["data_offsets"] = [size, size + 512]'
+refuse 1 "other.weight has no place in the model" header 'h["other.weight"] = {"dtype": "F32", "shape": [1], "data_offsets": [size, size + 4]}; body += bytes(4)'
+refuse 1 "model.norm.weight holds NaN or infinity" header 'at = h["model.norm.weight"]["data_offsets"][0]; body = body[:at] + struct.pack("<f", float("nan")) + body[at + 4:]'
+refuse 1 '"model.norm.weight" is given twice in the header' python3 -c 'import struct
+file = open("model.safetensors", "rb").read()
+length, = struct.unpack("<Q", file[:8])
+entry = b"\"model.norm.weight\":"
+header = file[8:8 + length].rstrip().replace(b"\": ", b"\":").replace(b"{\"", b"{" + entry + b"{},\"", 1)
+open("model.safetensors", "wb").write(struct.pack("<Q", len(header)) + header + file[8 + length:])'
+refuse 1 '"vocab_size" is given twice' sed -i '0,/{/s//{"vocab_size": 1,/' config.json
 refuse 1 "model.norm.weight" header 'h["model.norm.weight"]["shape"] = [64]'
 refuse 1 "model.norm.weight" header 'h["model.norm.weight"]["shape"] = [-128]'
 refuse 1 "model.norm.weight" header 'h["model.norm.weight"]["dtype"] = "F33"'
@@ -61,12 +70,18 @@ refuse 1 "config.json" truncate -s 100 config.json
 # tokenizer and chat template
 for n in 1 2; do refuse "$n" "tokenizer.json" rm tokenizer.json; done
 refuse 1 "tokenizer.json" truncate -s 300 tokenizer.json
+beyond() { # the tokenizer has more ids than the embedding has rows
+  python3 -c 'import json; t = json.load(open("tokenizer.json")); t["added_tokens"].append({**t["added_tokens"][0], "id": 300, "content": "<|new|>"}); json.dump(t, open("tokenizer.json", "w"))'
+}
+for n in 1 2; do refuse "$n" 'have no row in the embedding, which has 264: 300 "<|new|>"' beyond; done
 refuse 1 "tokenizer.json" sed -i 's/"type": "BPE"/"type": "WordPiece"/' tokenizer.json
 refuse 1 "chat template" sed -i 's/"chat_template": .*"eos_token"/"eos_token"/; /chat_template/d' tokenizer_config.json
 
 # the other subcommands say the same
 rm -rf "$broken" && cp -r "$work/model" "$broken" && truncate -s -100 "$broken/model.safetensors"
 expect_refusal 1 "model.safetensors" "$ranktune" generate --model "$broken" --prompt x
+rm -rf "$broken" && cp -r "$work/model" "$broken" && (cd "$broken" && beyond)
+expect_refusal 1 '300 "<|new|>"' "$ranktune" generate --model "$broken" --prompt x
 expect_refusal 1 "no such model folder" "$ranktune" prep --model "$work/nowhere" --output "$work/x.h5" "$work/chats.jsonl"
 expect_refusal 1 "not a PEFT adapter" "$ranktune" export --adapter "$work/model" --output "$work/x"
 expect_refusal 1 "not a PEFT adapter" "$ranktune" generate --model "$work/model" --adapter "$work/nowhere" --prompt x

@@ -61,6 +61,20 @@ rm -r "$work/pissa/checkpoints/step-000004" "$work/pissa/adapter"
 pissa 2
 cmp "$work/pissa.safetensors" "$work/pissa/adapter/adapter_model.safetensors" || fail "a resumed PiSSA run differs"
 
+# modules and tokens trained beside LoRA: on 1 and 3 ranks, and from a checkpoint onto another number of ranks
+beside() { # RANKS NAME ARGS...
+  train "$1" "$2" --set lora.modules_to_save=embed_tokens,lm_head,norm --set lora.ensure_weight_tying=true --set train.max_steps=4 "${@:3}"
+}
+rows() { train "$1" "$2" --set 'lora.trainable_tokens=<|im_end|>' --set lora.dora=true --set train.max_steps=4; } # RANKS NAME
+for kind in beside rows; do
+  "$kind" 1 "$kind" 2>/dev/null
+  "$kind" 3 "${kind}3" 2>/dev/null
+  same_adapter "$kind" "${kind}3"
+  rm -r "$work/${kind}3/checkpoints/step-000004" "$work/${kind}3/adapter"
+  "$kind" 2 "${kind}3" 2>/dev/null
+  same_adapter "$kind" "${kind}3"
+done
+
 # full fine-tuning: bit-equal on any number of ranks, and after going on from a checkpoint of another number
 sed -i '/^\[lora\]/d; /^dropout/d' "$work/train.toml"
 full() { train "$1" "$2" --set train.method=full --set train.max_steps=3 --set train.validate_every=2; } # RANKS NAME

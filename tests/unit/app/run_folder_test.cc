@@ -117,7 +117,7 @@ TEST(TrainedModel, IsTheBasesFilesWithTheNewWeights) {
   const AdapterFile weights = parameter_copy(parameter_file(false), parameters, {value});
   EXPECT_EQ(weights.bytes, 24u);
   value.fill_(-1);  // the copy was taken before
-  write_trained_model(place / "model", place / "base", weights);
+  write_trained_model(place / "model", place / "base", /*tied_head=*/false, weights);
   EXPECT_EQ(read_file(place / "model/tokenizer.json"), "{\"model\": 1}");
   EXPECT_FALSE(fs::exists(place / "model/notes.txt"));
   const SafetensorsFile file = SafetensorsFile::open(place / "model/model.safetensors");

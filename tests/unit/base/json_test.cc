@@ -39,6 +39,11 @@ TEST(ParseJson, RefusesNumbersBeyondTheRange) {
   expect_error([] { parse_json(R"({"n": 1e999})", "f.json"); }, "f.json", "not valid JSON", "1e999");
 }
 
+TEST(ParseJson, RefusesAKeyGivenTwice) {
+  expect_error([] { parse_json(R"({"a": {"b": 1, "c": 2, "b": 3}})", "x"); }, "x: \"b\" is given twice");
+  EXPECT_NO_THROW(parse_json(R"([{"a": {"a": 1}}, {"a": {"a": [{"a": 2}]}, "b": 3}])", "x"));
+}
+
 TEST(ParseJson, CapsTheDepth) {
   EXPECT_NO_THROW(parse_json(nested(256), "x"));
   expect_error([] { parse_json(nested(300), "x"); }, "x: JSON nested deeper than 256 levels");

@@ -36,6 +36,9 @@ TEST(AdapterConfig, ReadsWhatItWrites) {
   options.use_dora = true;
   options.rank_pattern = {{"up_proj", 5}, {"layers.0.self_attn.q_proj", 2}};
   options.alpha_pattern = {{"q_proj", 0.5}};
+  options.modules_to_save = {"norm", "lm_head"};
+  options.trainable_token_indices = {{"lm_head", {7, 3}}, {"embed_tokens", {5}}};
+  options.ensure_weight_tying = true;
   const LoraOptions back = read(adapter_config(options, "base"));
   EXPECT_EQ(back.rank, options.rank);
   EXPECT_EQ(back.alpha, options.alpha);
@@ -47,6 +50,13 @@ TEST(AdapterConfig, ReadsWhatItWrites) {
   EXPECT_TRUE(back.use_rslora && back.use_dora);
   EXPECT_EQ(back.rank_pattern, options.rank_pattern) << "in the order given, which decides";
   EXPECT_EQ(back.alpha_pattern, options.alpha_pattern);
+  EXPECT_EQ(back.modules_to_save, options.modules_to_save);
+  EXPECT_EQ(back.trainable_token_indices, options.trainable_token_indices);
+  EXPECT_TRUE(back.ensure_weight_tying);
+  options.trainable_token_indices = {{"", {7, 3}}};
+  const OrderedJson listed = adapter_config(options, "base");
+  EXPECT_EQ(listed["trainable_token_indices"], OrderedJson({7, 3})) << "of the embedding, as PEFT lists them";
+  EXPECT_EQ(read(listed).trainable_token_indices, options.trainable_token_indices);
 }
 
 TEST(AdapterConfig, ReadsPeftsOwn) {
@@ -78,6 +88,8 @@ TEST(AdapterConfig, RefusesWhatItDoesNotCompute) {
   refused("rank_pattern", {{"q_proj", 2.5}}, "not a possible rank");
   refused("rank_pattern", {{"q_proj", 1e300}}, "not a possible rank");
   refused("rank_pattern", {"q_proj"}, "not an object");
+  refused("trainable_token_indices", {{"lm_head", 3}}, "not a list of token ids");
+  refused("trainable_token_indices", {1.5}, "not a list of token ids");
   refused("lora_alpha", "much", "unexpected value");
   expect_error([] { read_adapter_config("/nowhere"); }, "not a PEFT adapter folder");
 }

@@ -55,6 +55,25 @@ TEST(LabelLoss, AFrozenHeadGetsNoGradient) {
   EXPECT_FALSE(weight.grad().defined());
 }
 
+TEST(LabelLoss, TokenRowsCountInPlaceOfTheWeights) {
+  torch::manual_seed(13);
+  const torch::Tensor hidden = leaf({140, 8}), weight = torch::randn({9, 8}), rows = leaf({2, 8});
+  const torch::Tensor ids = torch::tensor({7, 2}, torch::kInt64);
+  const torch::Tensor targets = torch::randint(9, {140}, torch::kInt64);
+  OutputHead head(weight);
+  head.ids = ids, head.rows = rows;
+  const torch::Tensor plain_hidden = hidden.detach().requires_grad_(),
+                      plain_rows = rows.detach().requires_grad_();
+  const torch::Tensor whole = weight.index_copy(0, ids, plain_rows);
+  const torch::Tensor loss = label_loss(hidden, head, targets),
+                      expected = label_loss(plain_hidden, whole, targets);
+  EXPECT_NEAR(loss.item<double>(), expected.item<double>(), 1e-6 * expected.item<double>());
+  loss.backward();
+  expected.backward();
+  EXPECT_LT(error_of(hidden.grad(), plain_hidden.grad()), 1e-5);
+  EXPECT_LT(error_of(rows.grad(), plain_rows.grad()), 1e-5);
+}
+
 TEST(Recompute, GivesTheSameGradientsAndRunsTheFunctionAgain) {
   torch::manual_seed(12);
   const torch::Tensor x = leaf({6, 10}), w = leaf({10, 10}), frozen = torch::randn({10, 10});

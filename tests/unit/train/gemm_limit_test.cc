@@ -19,7 +19,7 @@ TEST(StepOperations, AreThoseOfTheWeightsThatEachTokenMeets) {
   double layers = 0;  // multiplications a token, from the weights themselves
   for (const Linear* linear : decoder->linears())
     layers += static_cast<double>(linear->weight->value.numel());
-  const auto head = static_cast<double>(decoder->head_weight().numel());
+  const auto head = static_cast<double>(decoder->head().weight->value.numel());
   // Forward and the gradient of the input; full fine-tuning forms the weights' gradients too.
   EXPECT_DOUBLE_EQ(step_operations(*decoder, false, 100, 30), 4 * (100 * layers + 30 * head));
   EXPECT_DOUBLE_EQ(step_operations(*decoder, true, 100, 30), 6 * (100 * layers + 30 * head));
