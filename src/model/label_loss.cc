@@ -29,7 +29,7 @@ torch::Tensor logits_of(const torch::Tensor& hidden, const torch::Tensor& weight
 class LabelLoss : public torch::autograd::Function<LabelLoss> {
  public:
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& hidden,
-                               const torch::Tensor& weight, const torch::Tensor& targets) {
+                               const torch::Tensor& weight, const torch::Tensor& targets, double scale) {
     const bool hidden_gradient = hidden.requires_grad(), weight_gradient = weight.requires_grad();
     torch::Tensor total = torch::zeros({}, hidden.options().dtype(torch::kFloat64));
     torch::Tensor d_hidden = hidden_gradient ? torch::empty_like(hidden) : torch::Tensor();
@@ -44,6 +44,7 @@ class LabelLoss : public torch::autograd::Function<LabelLoss> {
       if (!hidden_gradient && !weight_gradient) continue;
       torch::Tensor d_logits = log_probabilities.exp_();
       d_logits.scatter_add_(1, target, torch::full_like(target, -1.0, d_logits.options()));
+      if (scale != 1.0) d_logits.mul_(scale);
       const torch::Tensor narrow_gradient = d_logits.to(hidden.scalar_type());
       if (hidden_gradient)
         d_hidden.narrow(0, chunk.first, chunk.count).copy_(torch::matmul(narrow_gradient, weight));
@@ -51,7 +52,7 @@ class LabelLoss : public torch::autograd::Function<LabelLoss> {
     }
     if (weight_gradient) d_weight = d_weight.to(weight.scalar_type());
     context->save_for_backward({d_hidden, d_weight});
-    return total;
+    return total.mul_(scale);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -59,15 +60,15 @@ class LabelLoss : public torch::autograd::Function<LabelLoss> {
     const auto scaled = [&](const torch::Tensor& gradient) {
       return gradient.defined() ? gradient * gradients[0].to(gradient.scalar_type()) : torch::Tensor();
     };
-    return {scaled(saved[0]), scaled(saved[1]), torch::Tensor()};
+    return {scaled(saved[0]), scaled(saved[1]), torch::Tensor(), torch::Tensor()};
   }
 };
 
 }  // namespace
 
 torch::Tensor label_loss(const torch::Tensor& hidden, const torch::Tensor& weight,
-                         const torch::Tensor& targets) {
-  return LabelLoss::apply(hidden, weight, targets);
+                         const torch::Tensor& targets, double scale) {
+  return LabelLoss::apply(hidden, weight, targets, scale);
 }
 
 torch::Tensor row_losses(const torch::Tensor& hidden, const torch::Tensor& weight,
