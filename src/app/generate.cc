@@ -34,7 +34,7 @@ void add_common_options(CLI::App& app, GenerateArguments& a) {
   app.add_option("--model", a.model, "Model folder")->required();
   app.add_option("--adapter", a.adapter, "PEFT adapter folder");
   app.add_option("--dtype", a.dtype, "Compute type")
-      ->check(CLI::IsMember({"bf16", "fp32"}))
+      ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
       ->capture_default_str();
   app.add_option("--template", a.chat_template, "A chat template's name instead of the model's own");
   app.add_option("--system", a.system, "System message");
@@ -60,6 +60,7 @@ class Speaker {
         decoder_(load_model(
             {.folder = arguments.model, .dtype = compute_dtype(arguments.dtype), .device = torch::kCPU})) {
     check_vocabulary(*tokenizer_, decoder_->architecture().vocab_size, arguments.model);
+    if (const std::string risk = fp16_risk(*decoder_); !risk.empty()) log_warning("--dtype fp16: {}", risk);
     // Only a warning, so that models trained with --allow-template-mismatch can be looked at.
     stop_ = load_stop_tokens(arguments.model, *tokenizer_, template_, TemplateMismatch::kWarn).ids;
     if (!arguments.adapter.empty()) use_adapter();

@@ -18,13 +18,14 @@
 #include "comm/collectives.h"
 #include "comm/make_communicator.h"
 #include "comm/mpi_session.h"
+#include "model/load_model.h"
 
 namespace ranktune {
 namespace {
 
 struct VerifyArguments {
   std::vector<std::string> folders;
-  std::string tokenizers, models = "models", device = "auto";
+  std::string tokenizers, models = "models", device = "auto", dtype = "fp32";
   bool failures_only = false;
 };
 
@@ -52,6 +53,7 @@ int verify_in_job(const VerifyArguments& arguments, const MpiSession& session) {
   Records records;
   together(*control, [&] {
     records = find_records({arguments.folders.begin(), arguments.folders.end()});
+    if (arguments.dtype != "fp32") records.ggufs.clear(), records.texts.clear();
     require(records.count() > 0,
             "nothing to verify in {}: no golden.safetensors, tensors.json or *.jsonl in it or below",
             arguments.folders.front());
@@ -69,7 +71,8 @@ int verify_in_job(const VerifyArguments& arguments, const MpiSession& session) {
       std::fflush(stdout);
     }
   });
-  verify_records(records, {arguments.tokenizers, arguments.models}, ranks, findings);
+  verify_records(records, compute_dtype(arguments.dtype), {arguments.tokenizers, arguments.models}, ranks,
+                 findings);
   int code = kExitDone;
   if (root)
     code = summarise(records, findings,
@@ -109,6 +112,10 @@ Command add_verify(CLI::App& program) {
       ->capture_default_str();
   app->add_option("--device", arguments->device, "Where models are computed")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+  app->add_option("--dtype", arguments->dtype,
+                  "Compute type; in bf16 and fp16 the models alone, within what these types allow")
+      ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
       ->capture_default_str();
   app->add_flag("--failures", arguments->failures_only, "Print the figures that fail and the summary only");
   app->footer(

@@ -41,7 +41,7 @@ struct Architecture {
   bool qk_norm = false;        ///< RMS norm over each head of q and k before the rotation
   bool tied_head = false;      ///< the output head is the embedding
   bool fused_qkv = false;      ///< one [3C,C] linear holds q, k and v
-  std::string stored_dtype{};  ///< config.json's dtype: "bfloat16", "float16", "float32" or ""
+  std::string stored_dtype{};  ///< config.json's dtype, else "bfloat16" where weights are stored so, else ""
 };
 
 }  // namespace ranktune

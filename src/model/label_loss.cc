@@ -26,7 +26,7 @@ class LabelLoss : public torch::autograd::Function<LabelLoss> {
  public:
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& hidden,
                                const torch::Tensor& weight, const torch::Tensor& targets,
-                               const torch::Tensor& ids, const torch::Tensor& token_rows) {
+                               const torch::Tensor& ids, const torch::Tensor& token_rows, double scale) {
     const bool hidden_gradient = hidden.requires_grad(), weight_gradient = weight.requires_grad(),
                has_rows = token_rows.defined(), rows_gradient = has_rows && token_rows.requires_grad();
     OutputHead head(weight);
@@ -47,6 +47,7 @@ class LabelLoss : public torch::autograd::Function<LabelLoss> {
       if (!hidden_gradient && !weight_gradient && !rows_gradient) continue;
       torch::Tensor d_logits = log_probabilities.exp_();
       d_logits.scatter_add_(1, target, torch::full_like(target, -1.0, d_logits.options()));
+      if (scale != 1.0) d_logits.mul_(scale);
       torch::Tensor narrow_gradient = d_logits.to(hidden.scalar_type());
       torch::Tensor of_rows;
       if (has_rows) {  // their columns are the adapter's, not the weight's
@@ -64,7 +65,7 @@ class LabelLoss : public torch::autograd::Function<LabelLoss> {
     if (weight_gradient) d_weight = d_weight.to(weight.scalar_type());
     if (rows_gradient) d_rows = d_rows.to(token_rows.scalar_type());
     context->save_for_backward({d_hidden, d_weight, d_rows});
-    return total;
+    return total.mul_(scale);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -72,14 +73,15 @@ class LabelLoss : public torch::autograd::Function<LabelLoss> {
     const auto scaled = [&](const torch::Tensor& gradient) {
       return gradient.defined() ? gradient * gradients[0].to(gradient.scalar_type()) : torch::Tensor();
     };
-    return {scaled(saved[0]), scaled(saved[1]), torch::Tensor(), torch::Tensor(), scaled(saved[2])};
+    return {scaled(saved[0]), scaled(saved[1]), torch::Tensor(), torch::Tensor(), scaled(saved[2]), torch::Tensor()};
   }
 };
 
 }  // namespace
 
-torch::Tensor label_loss(const torch::Tensor& hidden, const OutputHead& head, const torch::Tensor& targets) {
-  return LabelLoss::apply(hidden, head.weight, targets, head.ids, head.rows);
+torch::Tensor label_loss(const torch::Tensor& hidden, const OutputHead& head, const torch::Tensor& targets,
+                         double scale) {
+  return LabelLoss::apply(hidden, head.weight, targets, head.ids, head.rows, scale);
 }
 
 torch::Tensor row_losses(const torch::Tensor& hidden, const OutputHead& head, const torch::Tensor& targets) {

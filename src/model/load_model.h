@@ -11,8 +11,11 @@
 
 namespace ranktune {
 
-/// "fp32" or "bf16" as a LibTorch type; throws for others.
+/// "fp32", "bf16" or "fp16" as a LibTorch type; throws for others.
 torch::ScalarType compute_dtype(const std::string& name);
+
+/// What to warn of where a model that was trained in bf16 is computed in fp16; "" elsewhere.
+std::string fp16_risk(const Decoder& decoder);
 
 struct LoadModelOptions {
   Path folder;

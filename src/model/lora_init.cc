@@ -99,7 +99,8 @@ void find_principal_parts(Decoder& decoder, const PissaMethod& method, std::uint
 void take_out_of_base(Decoder& decoder) {
   const torch::NoGradGuard no_grad;
   for (Linear* linear : decoder.linears()) {
-    if (!linear->lora) continue;
+    // Out already where a run goes back to a checkpoint of its own.
+    if (!linear->lora || linear->lora->start_a.defined()) continue;
     LoraUpdate& lora = *linear->lora;
     lora.start_a = lora.a->value.to(torch::kFloat32, /*non_blocking=*/false, /*copy=*/true);
     lora.start_b = lora.b->value.to(torch::kFloat32, /*non_blocking=*/false, /*copy=*/true);

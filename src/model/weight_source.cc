@@ -1,6 +1,7 @@
 #include "model/weight_source.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "storage/all_finite.h"
@@ -21,8 +22,16 @@ ParameterPtr WeightSource::take(const std::string& name, const std::vector<std::
   taken_.insert(name);
   auto parameter =
       std::make_shared<Parameter>(name, tensor_over(info, files_).to(target_.device, target_.dtype));
+  if (target_.dtype == torch::kFloat16 && stored != torch::kFloat16) check_range(*parameter);
   if (target_.progress) target_.progress();
   return parameter;
+}
+
+void WeightSource::check_range(const Parameter& parameter) const {
+  const auto [smallest, largest] = torch::aminmax(parameter.value);
+  require(!std::isinf(smallest.item<float>()) && !std::isinf(largest.item<float>()),
+          "{}: weight {} holds values beyond 65504, the largest that fp16 has; use bf16 or fp32",
+          files_->list().folder.string(), parameter.name);
 }
 
 void WeightSource::check_values(const TensorInfo& info) const {

@@ -37,14 +37,15 @@ class WeightSource {
   WeightSource(std::shared_ptr<const WeightFiles> files, Target target)
       : files_(std::move(files)), target_(std::move(target)) {}
 
-  /// The weight of that name; throws when it is absent, its shape differs, or the searched part of it holds
-  /// NaN or infinity.
+  /// The weight of that name; throws when it is absent, its shape differs, the searched part of it holds NaN
+  /// or infinity, or it has values that fp16 cannot hold where that is the compute dtype.
   ParameterPtr take(const std::string& name, const std::vector<std::int64_t>& shape);
   /// Throws when the files hold tensors that nobody took and that are not among `ignorable`: they belong to
   /// another model than config.json describes. Rotary tables, which old exporters stored, are never needed.
   void require_all_taken(const std::set<std::string>& ignorable) const;
 
  private:
+  void check_range(const Parameter& parameter) const;
   void check_values(const TensorInfo& info) const;
 
   std::shared_ptr<const WeightFiles> files_;

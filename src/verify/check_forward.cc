@@ -16,6 +16,7 @@
 #include "train/slot_loss.h"
 #include "train/trainable.h"
 #include "verify/tolerances.h"
+#include "zero/loss_scaler.h"
 
 namespace ranktune {
 namespace {
@@ -37,7 +38,7 @@ void check_logits(GoldenModel& golden, const std::string& subject, const std::st
                   const torch::Tensor& logits, const torch::Tensor& mask, const std::string& what,
                   Findings& findings) {
   const torch::Tensor reference = golden.tensor(tensor).index({mask});
-  findings.add({subject, what, relative_error(logits, reference), tolerance::kLogits});
+  findings.add({subject, what, relative_error(logits, reference), limits_of(golden.dtype()).logits});
 }
 
 void check_loss(GoldenModel& golden, const std::string& subject, const std::string& tensor, Decoder& decoder,
@@ -45,7 +46,7 @@ void check_loss(GoldenModel& golden, const std::string& subject, const std::stri
   const double loss = slot_loss(decoder, slot) / static_cast<double>(slot.supervised_tokens());
   const double reference = golden.number(tensor);
   findings.add({subject, tensor.substr(tensor.find('.') + 1),
-                std::fabs(loss - reference) / std::fabs(reference), tolerance::kLoss});
+                std::fabs(loss - reference) / std::fabs(reference), limits_of(golden.dtype()).loss});
 }
 
 /// [layers+1,B,T,H]: after the embedding, after each layer but the last, and after the final norm.
@@ -62,7 +63,8 @@ void check_hidden_states(GoldenModel& golden, Decoder& decoder, const MainBatch&
   for (std::size_t i = 0; i < states.size(); ++i)
     worst.add(relative_error(states[i], reference[static_cast<std::int64_t>(i)].index({batch.mask})),
               fmt::format("after layer {}", i));
-  findings.add({golden.name(), "hidden_states", worst.error(), tolerance::kLogits, worst.where()});
+  findings.add(
+      {golden.name(), "hidden_states", worst.error(), limits_of(golden.dtype()).logits, worst.where()});
 }
 
 using Ids = std::vector<std::int32_t>;
@@ -131,20 +133,23 @@ void check_gradients(GoldenModel& golden, const std::string& subject, const std:
     parameter->value = parameter->value.detach().requires_grad_();
     leaves.push_back(parameter->value);
   }
+  // Of 1024 times the mean loss, near enough, as a training in fp16 would have it.
+  const auto tokens = batch.slot.supervised_tokens();
+  const double scale = golden.dtype() == torch::kFloat16 ? sum_scale(1024, tokens) : 1.0;
   for (const bool recompute : {false, true}) {
     const SlotGradients found =
-        slot_gradients(decoder, batch.slot, leaves, {.training = true, .recompute = recompute});
+        slot_gradients(decoder, batch.slot, leaves, {.training = true, .recompute = recompute}, scale);
     Worst worst;
     for (std::size_t i = 0; i < leaves.size(); ++i) {
       const std::string& name = trainable.parameters()[i]->name;
       const torch::Tensor sum =
           found.gradients[i].defined() ? found.gradients[i] : torch::zeros_like(leaves[i]);
-      worst.add(relative_error(sum.detach() / static_cast<double>(batch.slot.supervised_tokens()),
+      worst.add(relative_error(sum.detach().to(torch::kFloat64) / (scale * static_cast<double>(tokens)),
                                golden.tensor(fmt::format("{}.grad.{}", variant, name))),
                 name);
     }
     findings.add({subject, fmt::format("{} gradients{}", leaves.size(), recompute ? ", recomputed" : ""),
-                  worst.error(), tolerance::kGradient, worst.where()});
+                  worst.error(), limits_of(golden.dtype()).gradient, worst.where()});
   }
 }
 
@@ -186,7 +191,7 @@ void check_bare_model(GoldenModel& golden, torch::Device device, Findings& findi
     if (golden.has("main.hidden_states"))
       findings.guard(subject, "hidden_states",
                      [&] { check_hidden_states(golden, *decoder, batch, findings); });
-    for (std::int64_t i = 0; i < golden.generations(); ++i) {
+    for (std::int64_t i = 0; golden.is_fp32() && i < golden.generations(); ++i) {
       const std::string name = fmt::format("gen.{}", i);
       findings.guard(subject, name, [&] {
         check_full_forward(golden, name, *decoder, findings);
@@ -210,7 +215,7 @@ void check_variant(GoldenModel& golden, const std::string& variant, torch::Devic
   if (golden.has(fmt::format("{}.grad.{}", variant, trainable.parameters().front()->name)))
     findings.guard(subject, "gradients",
                    [&] { check_gradients(golden, subject, variant, *decoder, batch, findings); });
-  if (trainable.is_adapter())
+  if (trainable.is_adapter() && golden.is_fp32())
     findings.guard(subject, "merged model",
                    [&] { check_merged(golden, subject, variant, *decoder, batch, findings); });
 }

@@ -9,8 +9,8 @@
 
 namespace ranktune {
 
-/// The bare model: logits, losses and hidden states of the main batch, and greedy decoding, once by whole
-/// forward passes and once token by token with a key/value cache.
+/// The bare model: logits, losses and hidden states of the main batch, and (in fp32) greedy decoding, once by
+/// whole forward passes and once token by token with a key/value cache.
 void check_bare_model(GoldenModel& golden, torch::Device device, Findings& findings);
 
 /// A variant's logits, loss and gradients (kept and recomputed activations) on the main batch, and the logits

@@ -6,7 +6,9 @@
 #include "base/error.h"
 #include "model/adapter.h"
 #include "model/load_model.h"
+#include "model/lora.h"
 #include "tensor/from_storage.h"
+#include "verify/tolerances.h"
 
 namespace ranktune {
 namespace {
@@ -29,8 +31,15 @@ void require_same_shape(const torch::Tensor& found, const torch::Tensor& referen
 
 }  // namespace
 
-GoldenModel::GoldenModel(const Path& folder)
-    : folder_(std::filesystem::absolute(folder).lexically_normal()),
+Limits limits_of(torch::ScalarType compute_dtype) {
+  if (compute_dtype == torch::kFloat32) return {tolerance::kLogits, tolerance::kLoss, tolerance::kGradient};
+  const double unit = compute_dtype == torch::kBFloat16 ? 0x1p-8 : 0x1p-11;
+  return {tolerance::kLogitUnits * unit, tolerance::kLossUnits * unit, tolerance::kGradientUnits * unit};
+}
+
+GoldenModel::GoldenModel(const Path& folder, torch::ScalarType compute_dtype)
+    : dtype_(compute_dtype),
+      folder_(std::filesystem::absolute(folder).lexically_normal()),
       meta_(read_meta(folder_)),
       numbers_(SafetensorsFile::open(folder_ / "golden.safetensors")) {
   if (!folder_.has_filename()) folder_ = folder_.parent_path();
@@ -112,8 +121,11 @@ Path GoldenModel::merged_folder(const std::string& variant) const {
 }
 
 std::unique_ptr<Decoder> GoldenModel::decoder(const std::string& variant, torch::Device device) const {
-  auto decoder = load_model({.folder = model_folder(), .dtype = torch::kFloat32, .device = device});
-  if (!variant.empty() && variant != "full") load_adapter(*decoder, adapter_folder(variant));
+  auto decoder = load_model({.folder = model_folder(), .dtype = dtype_, .device = device});
+  if (!variant.empty() && variant != "full") {
+    load_adapter(*decoder, adapter_folder(variant));
+    use_compute_dtype(*decoder);
+  }
   return decoder;
 }
 

@@ -15,12 +15,20 @@
 
 namespace ranktune {
 
+/// How near a compute type's results must be to numbers recorded in fp32, as shares of a tensor's largest
+/// entry; of the loss: relative.
+struct Limits {
+  double logits = 0, loss = 0, gradient = 0;
+};
+Limits limits_of(torch::ScalarType compute_dtype);
+
 /// A model folder with recorded numbers: model/, golden.safetensors, meta.json (settings), adapters/VARIANT
 /// with adapters/VARIANT_trained, merged/VARIANT, full_trained/. Everything but the model and the numbers is
 /// optional, and settings that meta.json does not give have the values of the format's description.
 class GoldenModel {
  public:
-  explicit GoldenModel(const Path& folder);
+  /// `compute_dtype`: what decoder() computes in.
+  explicit GoldenModel(const Path& folder, torch::ScalarType compute_dtype = torch::kFloat32);
 
   const std::string& name() const { return name_; }
   /// Every variant that is mentioned anywhere: in meta.json, by a tensor, or by a folder under adapters/.
@@ -48,12 +56,16 @@ class GoldenModel {
   Path trained_folder(const std::string& variant) const;  ///< of "full": whole weights; may not exist
   Path merged_folder(const std::string& variant) const;   ///< may not exist
 
-  /// The model in fp32, with the adapter of that variant on it unless "" or "full".
+  torch::ScalarType dtype() const { return dtype_; }
+  /// Recorded to be met to the last token: not where numbers of fp32 are compared with those of fewer bits.
+  bool is_fp32() const { return dtype_ == torch::kFloat32; }
+  /// The model in the compute type, with the adapter of that variant on it unless "" or "full".
   std::unique_ptr<Decoder> decoder(const std::string& variant, torch::Device device) const;
 
  private:
   void find_variants();
 
+  torch::ScalarType dtype_;
   Path folder_;
   std::string name_;
   Json meta_;

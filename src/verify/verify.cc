@@ -101,28 +101,30 @@ Records find_records(const std::vector<Path>& roots) {
   return records;
 }
 
-void verify_model(const Path& folder, const TrajectoryRanks& ranks, Findings& findings) {
+void verify_model(const Path& folder, torch::ScalarType dtype, const TrajectoryRanks& ranks,
+                  Findings& findings) {
   const bool root = ranks.control.rank() == 0;
   const std::string subject = folder.filename().string();
   findings.guard(subject, "folder", [&] {
     std::optional<GoldenModel> golden;
-    together(ranks.control, [&] { golden.emplace(folder); });
+    together(ranks.control, [&] { golden.emplace(folder, dtype); });
     if (root) check_bare_model(*golden, ranks.device, findings);
     std::vector<std::string> variants = golden->variants();
-    if (golden->trains_all()) variants.push_back("full");
+    if (golden->trains_all() && golden->is_fp32()) variants.push_back("full");
     for (const std::string& variant : variants) {
       std::int64_t usable = 1;
       if (root) usable = check_variant_alone(*golden, variant, ranks.device, findings) ? 1 : 0;
-      if (broadcast_value(ranks.control, usable, 0) != 0) check_training(*golden, variant, ranks, findings);
+      if (broadcast_value(ranks.control, usable, 0) != 0 && golden->is_fp32())
+        check_training(*golden, variant, ranks, findings);
     }
     golden->set_aside("train.");  // what trajectories train on; their results bear the variant's name
-    if (root) report_uncompared(*golden, findings);
+    if (root && golden->is_fp32()) report_uncompared(*golden, findings);
   });
 }
 
-void verify_records(const Records& records, const VerifyPlaces& places, const TrajectoryRanks& ranks,
-                    Findings& findings) {
-  for (const Path& model : records.models) verify_model(model, ranks, findings);
+void verify_records(const Records& records, torch::ScalarType dtype, const VerifyPlaces& places,
+                    const TrajectoryRanks& ranks, Findings& findings) {
+  for (const Path& model : records.models) verify_model(model, dtype, ranks, findings);
   if (ranks.control.rank() != 0) return;
   for (const Path& folder : records.ggufs)
     check_gguf_folder(folder, {folder.parent_path(), places.models}, ranks.device, findings);

@@ -30,11 +30,15 @@ struct VerifyPlaces {
 
 /// Everything recorded about one model: all of it that ranks other than 0 have no part in runs on rank 0
 /// alone, trajectories run on all ranks. Collective. What could not be compared is a failure among the
-/// findings, also tensors that are recorded but not understood.
-void verify_model(const Path& folder, const TrajectoryRanks& ranks, Findings& findings);
+/// findings, also tensors that are recorded but not understood. In bf16 and fp16: logits, losses, hidden
+/// states and the gradients of adapters, within limits_of that type; the rest is recorded in fp32 and
+/// follows from its last bits.
+void verify_model(const Path& folder, torch::ScalarType dtype, const TrajectoryRanks& ranks,
+                  Findings& findings);
 
-/// All records; collective. Rank 0 has the findings.
-void verify_records(const Records& records, const VerifyPlaces& places, const TrajectoryRanks& ranks,
-                    Findings& findings);
+/// All records, `models` in that compute type (GGUF models always in fp32); collective. Rank 0 has the
+/// findings.
+void verify_records(const Records& records, torch::ScalarType dtype, const VerifyPlaces& places,
+                    const TrajectoryRanks& ranks, Findings& findings);
 
 }  // namespace ranktune

@@ -37,6 +37,9 @@ GradientAccumulator::GradientAccumulator(const FlatLayout& layout, std::int64_t 
 void GradientAccumulator::clear() {
   sums_.zero_();
   status_.zero_();
+  slots_ = 0;
+  bad_slots_.clear();
+  status_of_slots_.clear();
 }
 
 FixedPointStatus GradientAccumulator::read_status(const torch::Tensor& status) {
@@ -55,50 +58,70 @@ void GradientAccumulator::check(std::span<const torch::Tensor> gradients) const 
   }
 }
 
-void GradientAccumulator::add(std::span<const torch::Tensor> gradients) {
+void GradientAccumulator::add(std::span<const torch::Tensor> gradients, double scale) {
   const torch::NoGradGuard no_grad;
   check(gradients);
-  if (reduce_ == GradientReduce::kExact) {
-    if (sums_.is_cpu()) {
-      add_exact_on_cpu(gradients);
-    } else {
-      add_exact_on_device(gradients);
-    }
-    return;
+  if (sums_.is_cpu())
+    add_on_cpu(gradients, scale);
+  else
+    add_on_device(gradients, scale);
+  ++slots_;
+}
+
+std::vector<BadSlot> GradientAccumulator::bad_slots() const {
+  std::vector<BadSlot> bad = bad_slots_;
+  for (std::size_t i = 0; i < status_of_slots_.size(); ++i) {
+    const FixedPointStatus status = read_status(status_of_slots_[i]);
+    if (status.non_finite + status.saturated > 0)
+      bad.push_back({.ordinal = static_cast<std::int64_t>(i), .finite = status.non_finite == 0});
   }
+  return bad;
+}
+
+void GradientAccumulator::add_on_cpu(std::span<const torch::Tensor> gradients, double scale) {
+  const bool exact = reduce_ == GradientReduce::kExact;
+  auto* sums = sums_.data_ptr();
+  Magnitude largest;
+  BadSlot bad{.ordinal = slots_, .finite = true};
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (!gradients[i].defined()) continue;
     const int index = static_cast<int>(i);
-    sums_.narrow(0, layout_.offset(index), layout_.numel(index))
-        .add_(gradients[i].reshape({-1}).to(sums_.device(), torch::kFloat32));
+    torch::Tensor gradient = gradients[i].to(torch::kCPU, torch::kFloat32).contiguous();
+    if (scale != 1.0) gradient = gradient / scale;
+    const std::span values(gradient.const_data_ptr<float>(), static_cast<std::size_t>(gradient.numel()));
+    Magnitude here;
+    if (exact) {
+      here =
+          add_fixed_point(values, {static_cast<std::int64_t*>(sums) + layout_.offset(index), values.size()});
+    } else {
+      here = Magnitude::of(values);
+      sums_.narrow(0, layout_.offset(index), layout_.numel(index)).add_(gradient.view({-1}));
+    }
+    largest.include(here);
+    const bool too_large = exact && here.status().saturated > 0;
+    if ((!here.finite() && bad.finite) || (too_large && bad.parameter < 0))
+      bad.parameter = index, bad.finite = here.finite();
   }
+  if (bad.parameter >= 0) bad_slots_.push_back(bad);
+  FixedPointStatus status = largest.status();
+  if (!exact) status = {.non_finite = status.non_finite};
+  status_.add_(status_tensor(status));
 }
 
-void GradientAccumulator::add_exact_on_cpu(std::span<const torch::Tensor> gradients) {
-  auto* sums = sums_.data_ptr<std::int64_t>();
-  Magnitude largest;
-  for (std::size_t i = 0; i < gradients.size(); ++i) {
-    if (!gradients[i].defined()) continue;
-    const torch::Tensor gradient = gradients[i].to(torch::kCPU, torch::kFloat32).contiguous();
-    const auto count = static_cast<std::size_t>(gradient.numel());
-    largest.include(add_fixed_point({gradient.const_data_ptr<float>(), count},
-                                    {sums + layout_.offset(static_cast<int>(i)), count}));
-  }
-  status_.add_(status_tensor(largest.status()));
-}
-
-void GradientAccumulator::add_exact_on_device(std::span<const torch::Tensor> gradients) {
+void GradientAccumulator::add_on_device(std::span<const torch::Tensor> gradients, double scale) {
+  const bool exact = reduce_ == GradientReduce::kExact;
   std::vector<torch::Tensor> group;
   std::vector<torch::Tensor> largest;
   std::int64_t begin = 0;
   std::int64_t elements = 0;
   const auto convert_group = [&] {
     if (group.empty()) return;
-    const torch::Tensor flat = torch::cat(group);
+    torch::Tensor flat = torch::cat(group);
+    if (scale != 1.0) flat.div_(scale);
     largest.push_back(flat.abs().max());
     // round() takes halves to even, as the CPU does.
-    const torch::Tensor units = (flat.to(torch::kFloat64) * kFixedPointScale).round_().to(torch::kInt64);
-    sums_.narrow(0, begin, elements).add_(units);
+    if (exact) flat = (flat.to(torch::kFloat64) * kFixedPointScale).round_().to(torch::kInt64);
+    sums_.narrow(0, begin, elements).add_(flat);
     group.clear();
     elements = 0;
   };
@@ -112,7 +135,11 @@ void GradientAccumulator::add_exact_on_device(std::span<const torch::Tensor> gra
     elements += layout_.numel(index);
   }
   convert_group();
-  if (!largest.empty()) status_.add_(status_on_device(torch::stack(largest).max()));
+  if (largest.empty()) largest.push_back(torch::zeros({}, status_.options().dtype(torch::kFloat32)));
+  torch::Tensor status = status_on_device(torch::stack(largest).max());
+  if (!exact) status.narrow(0, 0, 2).zero_();
+  status_of_slots_.push_back(status);
+  status_.add_(status);
 }
 
 }  // namespace ranktune

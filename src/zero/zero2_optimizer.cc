@@ -108,9 +108,14 @@ void Zero2Optimizer::set_parameters(std::span<const torch::Tensor> values) {
   }
 }
 
-void Zero2Optimizer::accumulate(std::span<const torch::Tensor> gradients) { accumulator_.add(gradients); }
+void Zero2Optimizer::accumulate(std::span<const torch::Tensor> gradients, double scale) {
+  accumulator_.add(gradients, scale);
+}
 
-void Zero2Optimizer::discard_gradients() { accumulator_.clear(); }
+void Zero2Optimizer::discard_gradients() {
+  bad_slots_ = accumulator_.bad_slots();
+  accumulator_.clear();
+}
 
 StepResult Zero2Optimizer::step(std::int64_t supervised_tokens, double lr) {
   const torch::NoGradGuard no_grad;
@@ -118,6 +123,8 @@ StepResult Zero2Optimizer::step(std::int64_t supervised_tokens, double lr) {
   StepResult result;
   result.no_tokens = supervised_tokens == 0;
   result.skipped = result.no_tokens || !reduce_gradients(supervised_tokens, result);
+  bad_slots_.clear();
+  if (result.overflow()) bad_slots_ = accumulator_.bad_slots();
   accumulator_.clear();
   if (result.skipped) return result;
   result.grad_norm = global_norm();
@@ -129,22 +136,19 @@ StepResult Zero2Optimizer::step(std::int64_t supervised_tokens, double lr) {
   return result;
 }
 
-/// False where the fixed-point sums of the slots cannot be trusted; all ranks see the same.
+/// False where the sums of the slots cannot be trusted; all ranks see the same.
 bool Zero2Optimizer::reduce_gradients(std::int64_t supervised_tokens, StepResult& result) {
   const bool exact = zero_.reduce == GradientReduce::kExact;
-  if (exact) {
-    torch::Tensor shared = accumulator_.status();
-    communicator_.all_reduce(buffer_of(shared), ReduceOp::kSum);
-    const FixedPointStatus status = GradientAccumulator::read_status(shared);
-    if (!status.fits()) {
-      result.finite = status.non_finite == 0;
-      result.non_finite = status.non_finite;
-      result.saturated =
-          status.non_finite > 0 ? status.saturated : std::max<std::int64_t>(1, status.saturated);
-      result.grad_norm =
-          result.finite ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
-      return false;
-    }
+  torch::Tensor shared = accumulator_.status();
+  communicator_.all_reduce(buffer_of(shared), ReduceOp::kSum);
+  const FixedPointStatus status = GradientAccumulator::read_status(shared);
+  if (!status.fits()) {
+    result.finite = status.non_finite == 0;
+    result.non_finite = status.non_finite;
+    result.saturated = status.non_finite > 0 ? status.saturated : std::max<std::int64_t>(1, status.saturated);
+    result.grad_norm =
+        result.finite ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+    return false;
   }
   communicator_.reduce_scatter(buffer_of(accumulator_.sums()), buffer_of(reduced_), ReduceOp::kSum);
   const auto tokens = static_cast<double>(supervised_tokens);

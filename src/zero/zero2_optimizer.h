@@ -30,7 +30,10 @@ struct StepResult {
   bool no_tokens = false;       ///< skipped because there was nothing to learn from
   bool finite = true;           ///< false: skipped because of NaN or Inf in a gradient
   std::int64_t saturated = 0;   ///< slots (at least 1 for their sum) too large for fixed point; > 0: skipped
-  std::int64_t non_finite = 0;  ///< slots with NaN or Inf (exact mode)
+  std::int64_t non_finite = 0;  ///< slots with NaN or Inf
+
+  /// Skipped although there was something to learn: NaN, infinity or too large.
+  bool overflow() const { return skipped && !no_tokens; }
 };
 
 /// ZeRO stage 2: every rank holds all working parameters; fp32 master, moments and the reduced gradient only
@@ -57,14 +60,19 @@ class Zero2Optimizer {
   /// values must be the same on all ranks. Moments and update count are left alone.
   void set_parameters(std::span<const torch::Tensor> values);
 
-  /// Adds one slot's gradients of the summed token loss (layout order; an undefined tensor counts as zeros).
-  void accumulate(std::span<const torch::Tensor> gradients);
-  /// Forgets what was accumulated since the last step.
+  /// Adds one slot's gradients of `scale` (a power of two) times the summed token loss; layout order, an
+  /// undefined tensor counts as zeros.
+  void accumulate(std::span<const torch::Tensor> gradients, double scale = 1.0);
+  /// Forgets what was accumulated since the last step, but for its bad_slots().
   void discard_gradients();
 
   /// One update with the gradients accumulated on all ranks, divided by `supervised_tokens` (of all ranks
   /// together). `lr` is this step's rate, to which lr_scale of the parameters is applied.
   StepResult step(std::int64_t supervised_tokens, double lr);
+
+  /// This rank's bad slots of the last step where it was an overflow, or was discarded; their ordinals count
+  /// its calls of accumulate().
+  const std::vector<BadSlot>& bad_slots() const { return bad_slots_; }
 
   std::int64_t updates() const { return updates_; }
   /// Host copy of the owned part.
@@ -94,6 +102,7 @@ class Zero2Optimizer {
   FlatRange owned_;
   GradientAccumulator accumulator_;
   std::int64_t updates_ = 0;
+  std::vector<BadSlot> bad_slots_;
 
   torch::Tensor working_;     // [padded], working dtype
   torch::Tensor reduced_;     // [per_rank], dtype of the accumulator

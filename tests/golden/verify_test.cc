@@ -33,7 +33,7 @@ class VerifyTest : public testing::Test {
   Findings run() {
     LoneCommunicator alone;
     Findings findings;
-    verify_model(model(), {alone, alone, torch::kCPU}, findings);
+    verify_model(model(), torch::kFloat32, {alone, alone, torch::kCPU}, findings);
     return findings;
   }
 
@@ -99,6 +99,21 @@ TEST_F(VerifyTest, EveryKindOfNumberIsReallyCompared) {
     EXPECT_NE(text.find(what), text.npos) << tensor << ":\n" << text;
     write_file(model() / "golden.safetensors", original);
   }
+}
+
+TEST_F(VerifyTest, In16BitsAWrongNumberFailsToo) {
+  const auto failures_in = [&](torch::ScalarType dtype) {
+    LoneCommunicator alone;
+    Findings findings;
+    verify_model(model(), dtype, {alone, alone, torch::kCPU}, findings);
+    EXPECT_GE(findings.figures().size(), 8u);
+    return failures(findings);
+  };
+  EXPECT_EQ(failures_in(torch::kBFloat16), "");
+  EXPECT_EQ(failures_in(torch::kFloat16), "");
+  change_tensor("lora.logits", 0.3);
+  EXPECT_NE(failures_in(torch::kBFloat16).find("logits"), std::string::npos);
+  EXPECT_NE(failures_in(torch::kFloat16).find("logits"), std::string::npos);
 }
 
 TEST_F(VerifyTest, AnUnknownVariantFailsAndSaysWhy) {

@@ -99,16 +99,27 @@ TEST(Zero2StepFp32, FloatReductionIsCloseToOneRank) {
 
 TEST(Zero2StepFaults, AFaultOnOneRankSkipsTheStepOnAll) {
   const auto communicator = world();
-  Zero2Optimizer many(setup(GradientReduce::kExact, torch::kFloat32), *communicator);
-  many.set_parameters(random_tensors(1, 1.0));
   std::vector<torch::Tensor> gradients = random_tensors(2, 1.0);
   const bool last = communicator->rank() == communicator->size() - 1;
-  if (last) gradients[0][3][3] = NAN;
-  many.accumulate(gradients);
-  StepResult result = many.step(10, 1e-2);
-  EXPECT_TRUE(result.skipped);
-  EXPECT_FALSE(result.finite);
-  EXPECT_EQ(result.non_finite, 1);
+  if (last) gradients[1][3] = NAN;
+  StepResult result;
+  for (const auto reduce : {GradientReduce::kFp32, GradientReduce::kExact}) {
+    Zero2Optimizer many(setup(reduce, torch::kFloat32), *communicator);
+    many.set_parameters(random_tensors(1, 1.0));
+    many.accumulate(random_tensors(3, 1.0));
+    many.accumulate(gradients);
+    result = many.step(10, 1e-2);
+    EXPECT_TRUE(result.overflow());
+    EXPECT_FALSE(result.finite);
+    EXPECT_EQ(result.non_finite, 1);
+    ASSERT_EQ(many.bad_slots().size(), last ? 1u : 0u) << "each rank knows its own";
+    if (!last) continue;
+    EXPECT_EQ(many.bad_slots()[0].ordinal, 1);
+    EXPECT_EQ(many.bad_slots()[0].parameter, 1);
+  }
+  Zero2Optimizer many(setup(GradientReduce::kExact, torch::kFloat32), *communicator);
+  many.set_parameters(random_tensors(1, 1.0));
+  if (last) gradients[1][3] = 0;
   if (last) gradients[0][3][3] = 1e9;
   many.accumulate(gradients);
   result = many.step(10, 1e-2);
@@ -116,6 +127,35 @@ TEST(Zero2StepFaults, AFaultOnOneRankSkipsTheStepOnAll) {
   EXPECT_EQ(result.saturated, 1);
   for (int i = 0; i < 3; ++i)
     EXPECT_TRUE(torch::equal(many.parameter(i), random_tensors(1, 1.0)[static_cast<std::size_t>(i)]));
+}
+
+/// fp16 gradients of a scaled loss, on one rank beyond what fp16 holds: all skip; at half the scale all go
+/// on, and the scale is gone from the result.
+TEST(Zero2StepFaults, AnOverflowOfFp16OnOneRankSkipsTheStepOnAll) {
+  const auto communicator = world();
+  Zero2Optimizer scaled(setup(GradientReduce::kExact, torch::kFloat16), *communicator),
+      plain(setup(GradientReduce::kExact, torch::kFloat16), *communicator);
+  scaled.set_parameters(random_tensors(1, 1.0));
+  plain.set_parameters(random_tensors(1, 1.0));
+  const bool last = communicator->rank() == communicator->size() - 1;
+  std::vector<torch::Tensor> gradients;
+  for (const torch::Tensor& gradient : random_tensors(4, 1.0))
+    gradients.push_back(gradient.clamp(-4, 4).to(torch::kFloat16));
+  if (last) gradients[2][5][5] = 40;
+  const auto accumulate = [&](double scale) {
+    std::vector<torch::Tensor> large;
+    for (const torch::Tensor& gradient : gradients) large.push_back(gradient * scale);
+    scaled.accumulate(large, scale);
+  };
+  accumulate(2048);
+  const StepResult overflow = scaled.step(10, 1e-2);
+  EXPECT_TRUE(overflow.overflow());
+  EXPECT_EQ(overflow.non_finite, 1);
+  EXPECT_EQ(scaled.updates(), 0);
+  accumulate(1024);
+  plain.accumulate(gradients);
+  EXPECT_EQ(scaled.step(10, 1e-2).grad_norm, plain.step(10, 1e-2).grad_norm);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(torch::equal(scaled.parameter(i), plain.parameter(i)));
 }
 
 TEST(Zero2StepFaults, RanksWithoutSlotsTakePart) {

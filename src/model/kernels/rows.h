@@ -11,52 +11,52 @@
 
 namespace ranktune {
 
-/// One row of a contiguous fp32 or bf16 CPU matrix as fp32: the row itself, or a widened copy.
+/// One row of a contiguous fp32, bf16 or fp16 CPU matrix as fp32: the row itself, or a widened copy.
 class RowReader {
  public:
-  RowReader(const torch::Tensor& matrix, std::int64_t width) : width_(width), f32_(nullptr), bf16_(nullptr) {
-    if (matrix.scalar_type() == torch::kFloat32) {
-      f32_ = matrix.const_data_ptr<float>();
-    } else {
-      require(matrix.scalar_type() == torch::kBFloat16, "CPU kernels compute in fp32 or bf16, not {}",
-              c10::toString(matrix.scalar_type()));
-      bf16_ = matrix.const_data_ptr<c10::BFloat16>();
-      buffer_.resize(static_cast<std::size_t>(width));
-    }
+  RowReader(const torch::Tensor& matrix, std::int64_t width)
+      : width_(width), dtype_(matrix.scalar_type()), data_(matrix.const_data_ptr()) {
+    require(dtype_ == torch::kFloat32 || dtype_ == torch::kBFloat16 || dtype_ == torch::kFloat16,
+            "CPU kernels compute in fp32, bf16 or fp16, not {}", c10::toString(dtype_));
+    if (dtype_ != torch::kFloat32) buffer_.resize(static_cast<std::size_t>(width));
   }
   const float* row(std::int64_t index) {
-    if (f32_ != nullptr) return f32_ + index * width_;
-    widen_row(bf16_ + index * width_, buffer_.data(), width_);
+    if (dtype_ == torch::kFloat32) return static_cast<const float*>(data_) + index * width_;
+    if (dtype_ == torch::kBFloat16)
+      widen_row(static_cast<const c10::BFloat16*>(data_) + index * width_, buffer_.data(), width_);
+    else
+      widen_row(static_cast<const c10::Half*>(data_) + index * width_, buffer_.data(), width_);
     return buffer_.data();
   }
 
  private:
   std::int64_t width_;
-  const float* f32_;
-  const c10::BFloat16* bf16_;
+  torch::ScalarType dtype_;
+  const void* data_;
   std::vector<float> buffer_;
 };
 
-/// One row of a contiguous fp32 or bf16 CPU matrix to be filled: buffer(), then store().
+/// One row of such a matrix to be filled: row(), then store().
 class RowWriter {
  public:
-  RowWriter(torch::Tensor& matrix, std::int64_t width) : width_(width), f32_(nullptr), bf16_(nullptr) {
-    if (matrix.scalar_type() == torch::kFloat32) {
-      f32_ = matrix.data_ptr<float>();
-    } else {
-      bf16_ = matrix.data_ptr<c10::BFloat16>();
-      buffer_.resize(static_cast<std::size_t>(width));
-    }
+  RowWriter(torch::Tensor& matrix, std::int64_t width)
+      : width_(width), dtype_(matrix.scalar_type()), data_(matrix.data_ptr()) {
+    if (dtype_ != torch::kFloat32) buffer_.resize(static_cast<std::size_t>(width));
   }
-  float* row(std::int64_t index) { return f32_ != nullptr ? f32_ + index * width_ : buffer_.data(); }
+  float* row(std::int64_t index) {
+    return dtype_ == torch::kFloat32 ? static_cast<float*>(data_) + index * width_ : buffer_.data();
+  }
   void store(std::int64_t index) {
-    if (bf16_ != nullptr) narrow_row(buffer_.data(), bf16_ + index * width_, width_);
+    if (dtype_ == torch::kBFloat16)
+      narrow_row(buffer_.data(), static_cast<c10::BFloat16*>(data_) + index * width_, width_);
+    else if (dtype_ == torch::kFloat16)
+      narrow_row(buffer_.data(), static_cast<c10::Half*>(data_) + index * width_, width_);
   }
 
  private:
   std::int64_t width_;
-  float* f32_;
-  c10::BFloat16* bf16_;
+  torch::ScalarType dtype_;
+  void* data_;
   std::vector<float> buffer_;
 };
 

@@ -48,6 +48,24 @@ TEST_P(LabelLossTest, IsTheSummedCrossEntropyWithItsGradients) {
 // Below, at and above the chunk of 128 rows.
 INSTANTIATE_TEST_SUITE_P(Rows, LabelLossTest, testing::Values(1, 127, 128, 129, 300));
 
+/// Words that are nearly impossible have gradients too small for fp16; scaled, they are there.
+TEST(LabelLoss, TheScaleSavesSmallGradientsInFp16) {
+  const torch::Tensor weight = (torch::eye(8) * 4).to(torch::kFloat16);
+  const torch::Tensor targets = torch::full({1}, 7, torch::kInt64);
+  const auto gradient_of_others = [&](double scale) {
+    torch::Tensor hidden = torch::zeros({1, 8}, torch::kFloat16);
+    hidden[0][7] = 5;
+    hidden.requires_grad_();
+    const torch::Tensor loss = label_loss(hidden, weight, targets, scale);
+    EXPECT_NEAR(loss.item<double>() / scale, std::log1p(7 * std::exp(-20)), 1e-7);
+    loss.backward();
+    return hidden.grad()[0].narrow(0, 0, 7).to(torch::kFloat64) / scale;
+  };
+  EXPECT_EQ(gradient_of_others(1).abs().max().item<double>(), 0);
+  const torch::Tensor wanted = torch::full({7}, 4 * std::exp(-20), torch::kFloat64);
+  EXPECT_LT(error_of(gradient_of_others(0x1p25), wanted), 1e-3);
+}
+
 TEST(LabelLoss, AFrozenHeadGetsNoGradient) {
   const torch::Tensor hidden = leaf({5, 8}), weight = torch::randn({9, 8});
   label_loss(hidden, weight, torch::zeros({5}, torch::kInt64)).backward();

@@ -43,7 +43,7 @@ void expect_same(const std::vector<torch::Tensor>& inputs, const Operation& ours
     EXPECT_LT(error_of(found[i], wanted[i]), tolerance) << "gradient of input " << i;
 }
 
-/// fp32 rounding over rows of at most 200 elements; bf16 has 8 bits.
+/// fp32 rounding over rows of at most 200 elements; bf16 has 8 bits, fp16 has 11.
 struct Precision {
   torch::ScalarType dtype;
   double tolerance;
@@ -111,9 +111,12 @@ TEST_P(KernelTest, Rope) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, KernelTest,
-                         testing::Values(Precision{torch::kFloat32, 4e-6}, Precision{torch::kBFloat16, 1e-2}),
+                         testing::Values(Precision{torch::kFloat32, 4e-6}, Precision{torch::kBFloat16, 1e-2},
+                                         Precision{torch::kFloat16, 1.25e-3}),
                          [](const auto& each) {
-                           return each.param.dtype == torch::kFloat32 ? "fp32" : "bf16";
+                           return each.param.dtype == torch::kFloat32    ? "fp32"
+                                  : each.param.dtype == torch::kBFloat16 ? "bf16"
+                                                                         : "fp16";
                          });
 
 TEST(RopeTable, LinearScalingDividesThePositions) {
@@ -126,19 +129,38 @@ TEST(RopeTable, LinearScalingDividesThePositions) {
   EXPECT_LT(error_of(scaled.sine[28], plain.sine[7]), 1e-6);
 }
 
-TEST(RowMath, NarrowingRoundsAsLibTorchDoes) {
-  torch::manual_seed(3);
-  torch::Tensor x = torch::randint(std::numeric_limits<std::int32_t>::min(),
-                                   std::numeric_limits<std::int32_t>::max(), {100000}, torch::kInt32)
-                        .view(torch::kFloat32);  // any bits: subnormals, infinities and NaN too
-  torch::Tensor found = torch::empty({x.numel()}, torch::kBFloat16);
-  narrow_row(x.const_data_ptr<float>(), found.data_ptr<c10::BFloat16>(), x.numel());
-  const torch::Tensor wanted = x.to(torch::kBFloat16);
+/// Narrows and widens, and holds both against LibTorch's conversions.
+template <typename Narrow>
+void expect_conversions(const torch::Tensor& x, torch::ScalarType dtype) {
+  torch::Tensor found = torch::empty({x.numel()}, dtype);
+  narrow_row(x.const_data_ptr<float>(), found.data_ptr<Narrow>(), x.numel());
+  const torch::Tensor wanted = x.to(dtype);
   const torch::Tensor same = found.view(torch::kInt16) == wanted.view(torch::kInt16);
   EXPECT_TRUE((same | (found.isnan() & wanted.isnan())).all().item<bool>());
   torch::Tensor back = torch::empty_like(x);
-  widen_row(found.const_data_ptr<c10::BFloat16>(), back.data_ptr<float>(), x.numel());
+  widen_row(found.const_data_ptr<Narrow>(), back.data_ptr<float>(), x.numel());
   EXPECT_TRUE(torch::allclose(back, wanted.to(torch::kFloat32), 0, 0, /*equal_nan=*/true));
+}
+
+TEST(RowMath, NarrowingRoundsAsLibTorchDoes) {
+  torch::manual_seed(3);
+  const torch::Tensor x = torch::randint(std::numeric_limits<std::int32_t>::min(),
+                                         std::numeric_limits<std::int32_t>::max(), {100000}, torch::kInt32)
+                              .view(torch::kFloat32);  // any bits: subnormals, infinities and NaN too
+  expect_conversions<c10::BFloat16>(x, torch::kBFloat16);
+  expect_conversions<c10::Half>(x, torch::kFloat16);
+}
+
+/// Every fp16 number, what lies in the middle between two, and a little to both sides of that.
+TEST(RowMath, NarrowingToFp16RoundsTiesToEven) {
+  const torch::Tensor all =
+      torch::arange(0, 0x7C00, torch::kInt32).to(torch::kInt16).view(torch::kFloat16).to(torch::kFloat32);
+  const torch::Tensor next = torch::cat({all.slice(0, 1), torch::full({1}, 65536.0f)});
+  const torch::Tensor middle = (all + next) / 2;
+  for (const torch::Tensor& x : {all, middle, middle * (1 + 0x1p-20), middle * (1 - 0x1p-20)}) {
+    expect_conversions<c10::Half>(x.contiguous(), torch::kFloat16);
+    expect_conversions<c10::Half>((-x).contiguous(), torch::kFloat16);
+  }
 }
 
 TEST(RowMath, SumsOfAnyLength) {

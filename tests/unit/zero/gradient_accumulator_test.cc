@@ -43,6 +43,42 @@ TEST(GradientAccumulator, ClearForgetsSlotsAndTheirFaults) {
   EXPECT_EQ(accumulator.sums().count_nonzero().item<std::int64_t>(), 0);
 }
 
+TEST(GradientAccumulator, DividesByTheScaleBeforeItRounds) {
+  const FlatLayout flat = layout();
+  for (const GradientReduce reduce : {GradientReduce::kExact, GradientReduce::kFp32}) {
+    GradientAccumulator plain(flat, 256, reduce, torch::kCPU), scaled(flat, 256, reduce, torch::kCPU);
+    const torch::Tensor a = torch::randn({2, 3}), b = torch::randn({4}).to(torch::kFloat16);
+    plain.add(std::vector{a, b});
+    scaled.add(std::vector{a * 0x1p60, b.to(torch::kFloat32) * 0x1p60}, 0x1p60);
+    EXPECT_TRUE(torch::equal(plain.sums(), scaled.sums()));
+    EXPECT_TRUE(torch::equal(plain.status(), scaled.status()));
+  }
+}
+
+TEST(GradientAccumulator, NamesTheSlotAndTheParameter) {
+  const FlatLayout flat = layout();
+  const torch::Tensor a = torch::zeros({2, 3}), b = torch::zeros({4});
+  for (const GradientReduce reduce : {GradientReduce::kExact, GradientReduce::kFp32}) {
+    GradientAccumulator accumulator(flat, 256, reduce, torch::kCPU);
+    accumulator.add(std::vector{a, b});
+    accumulator.add(std::vector{torch::full({2, 3}, 1e9), torch::full({4}, 1e9)});
+    accumulator.add(std::vector{torch::full({2, 3}, 1e9), torch::full({4}, INFINITY)});
+    const std::vector<BadSlot> bad = accumulator.bad_slots();
+    const bool exact = reduce == GradientReduce::kExact;
+    ASSERT_EQ(bad.size(), exact ? 2u : 1u);
+    EXPECT_EQ(bad.back().ordinal, 2);
+    EXPECT_EQ(bad.back().parameter, 1) << "infinity counts before what is merely large";
+    EXPECT_FALSE(bad.back().finite);
+    if (exact) {
+      EXPECT_EQ(bad.front().ordinal, 1);
+      EXPECT_EQ(bad.front().parameter, 0);
+      EXPECT_TRUE(bad.front().finite);
+    }
+    accumulator.clear();
+    EXPECT_TRUE(accumulator.bad_slots().empty());
+  }
+}
+
 TEST(GradientAccumulator, RefusesOtherShapes) {
   const FlatLayout flat = layout();
   GradientAccumulator accumulator(flat, 256, GradientReduce::kExact, torch::kCPU);
