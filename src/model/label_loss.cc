@@ -73,7 +73,8 @@ class LabelLoss : public torch::autograd::Function<LabelLoss> {
     const auto scaled = [&](const torch::Tensor& gradient) {
       return gradient.defined() ? gradient * gradients[0].to(gradient.scalar_type()) : torch::Tensor();
     };
-    return {scaled(saved[0]), scaled(saved[1]), torch::Tensor(), torch::Tensor(), scaled(saved[2]), torch::Tensor()};
+    return {scaled(saved[0]), scaled(saved[1]), torch::Tensor(),
+            torch::Tensor(),  scaled(saved[2]), torch::Tensor()};
   }
 };
 
