@@ -15,6 +15,7 @@
 #include "config/check_config.h"
 #include "config/describe.h"
 #include "config/load_config.h"
+#include "train/stop_signal.h"
 
 namespace ranktune {
 namespace {
@@ -55,6 +56,7 @@ std::vector<Fault> agreed_faults(const MpiSession& session, const TrainArguments
 /// Errors that every rank meets alike (they throw the same text) are said once, by rank 0; an error of one
 /// rank alone ends the job, because the others wait for it.
 int run_in_job(const TrainArguments& arguments) {
+  const StopSignal stop_signal;  // first: a signal during the start is a request to stop, too
   MpiSession session;
   set_log_rank(session.rank(), session.size());
   try {

@@ -30,7 +30,6 @@
 #include "text/chat_template.h"
 #include "text/stop_tokens.h"
 #include "train/share_model_files.h"
-#include "train/stop_signal.h"
 #include "train/trainer.h"
 
 namespace ranktune {
@@ -132,7 +131,6 @@ class TrainingRun {
   std::unique_ptr<Communicator> control_;
   std::int64_t attempt_ = 0;
   std::unique_ptr<RunLease> lease_;  // rank 0
-  StopSignal stop_signal_;
   torch::Device device_ = torch::kCPU;
   std::unique_ptr<Communicator> data_plane_;
   std::optional<ModelFiles> model_files_;

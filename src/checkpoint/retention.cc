@@ -68,9 +68,11 @@ bool remove_checkpoint(const Path& root, std::int64_t step) {
   return remove_from(root, checkpoint_name(step), step);
 }
 
-std::vector<std::string> prune_checkpoints(const Path& root, const CheckpointOptions& options) {
+std::vector<std::string> prune_checkpoints(const Path& root, std::int64_t newest,
+                                           const CheckpointOptions& options) {
   std::vector<RetentionCandidate> candidates;
   for (const std::int64_t step : list_checkpoints(root)) {
+    if (step > newest) continue;
     try {
       const Manifest manifest = Manifest::read(root / checkpoint_name(step));
       candidates.push_back({.step = step, .validation_loss = manifest.validation_loss});

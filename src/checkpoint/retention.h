@@ -25,10 +25,13 @@ std::vector<std::int64_t> steps_to_remove(std::vector<RetentionCandidate> candid
 /// checkpoint's name.
 bool remove_checkpoint(const Path& root, std::int64_t step);
 
-/// Applies the rule to the folders under `root`; those without a readable manifest count towards nothing and
-/// stay for a person to look at. Returns the names removed; a folder that cannot be removed is a logged
-/// warning. One process at a time.
-std::vector<std::string> prune_checkpoints(const Path& root, const CheckpointOptions& options);
+/// Applies the rule to the folders under `root` of steps up to `newest`, the one just saved. Later ones were
+/// found damaged when the run went on from before them: did they count, what is saved now would be removed
+/// for their sake. They, and those without a readable manifest, stay for a person to look at, or until their
+/// step is saved again. Returns the names removed; a folder that cannot be removed is a logged warning. One
+/// process at a time.
+std::vector<std::string> prune_checkpoints(const Path& root, std::int64_t newest,
+                                           const CheckpointOptions& options);
 
 /// Removes what attempts up to `attempt` left behind: temporaries, and checkpoints set
 /// aside for a successor; one whose successor never came gets its name back. Returns the names removed.

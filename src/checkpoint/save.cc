@@ -131,7 +131,7 @@ class Save {
     if (rank_ != 0) return {};
     try {
       reach(SaveStage::kPrune);
-      return prune_checkpoints(setup_.root, setup_.options);
+      return prune_checkpoints(setup_.root, snapshot_.step, setup_.options);
     } catch (const Error& error) {
       log_warning("older checkpoints stay: {}", error.what());
       return {};

@@ -42,10 +42,13 @@ MetricsLog::MetricsLog(const Path& file, std::int64_t first_step, const std::fun
 MetricsLog::~MetricsLog() { ::close(descriptor_); }
 
 void MetricsLog::write(const OrderedJson& record) {
-  const std::string line = record.dump() + "\n";
-  if (::write(descriptor_, line.data(), line.size()) == static_cast<ssize_t>(line.size()) || warned_) return;
-  warned_ = true;
-  log_warning("{} cannot be written{}; training goes on without it", path_.string(), errno_text());
+  const bool warned = !pending_.empty();
+  pending_ += record.dump() + "\n";
+  const ssize_t written = ::write(descriptor_, pending_.data(), pending_.size());
+  if (written > 0) pending_.erase(0, static_cast<std::size_t>(written));
+  if (pending_.empty() || warned) return;
+  log_warning("{} cannot be written{}; training goes on, and its lines wait", path_.string(),
+              written < 0 ? errno_text() : ": no room");
 }
 
 }  // namespace ranktune

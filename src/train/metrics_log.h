@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -19,14 +20,14 @@ class MetricsLog {
   MetricsLog& operator=(const MetricsLog&) = delete;
   ~MetricsLog();
 
-  /// `record` has a "step". A line that cannot be written is a warning once: training is worth more than its
-  /// log.
+  /// `record` has a "step". Lines that cannot be written are a warning, as training is worth more than its
+  /// log, and are written with the next one that can be.
   void write(const OrderedJson& record);
 
  private:
   Path path_;
   int descriptor_ = -1;
-  bool warned_ = false;
+  std::string pending_;  ///< lines, and the end of a line, that are not in the file yet
 };
 
 }  // namespace ranktune

@@ -1,13 +1,11 @@
 #include "train/stop_signal.h"
 
-#include <array>
 #include <atomic>
-#include <csignal>
+#include <cstddef>
 
 namespace ranktune {
 namespace {
 
-constexpr std::array kSignals{SIGTERM, SIGUSR1, SIGUSR2, SIGINT};
 std::atomic<int> stop_signal_received{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may only touch lock-free words");
 
@@ -27,11 +25,11 @@ StopSignal::StopSignal() {
   action.sa_handler = remember;
   action.sa_flags =
       SA_RESTART;  // a half-done read or write goes on; only the trainer's loop looks at the flag
-  for (const int signal : kSignals) ::sigaction(signal, &action, nullptr);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &before_[i]);
 }
 
 StopSignal::~StopSignal() {
-  for (const int signal : kSignals) std::signal(signal, SIG_DFL);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
 }
 
 int StopSignal::received() noexcept { return stop_signal_received.load(); }

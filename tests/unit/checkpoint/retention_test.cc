@@ -61,10 +61,17 @@ TEST(Retention, PrunesFoldersAndLeavesStrangersAlone) {
   for (const RetentionCandidate& each : five()) make_checkpoint(root.path(), each.step, each.validation_loss);
   make_folders(root / "step-000005");  // without a manifest
   make_folders(root / "my-notes");
-  EXPECT_THAT(prune_checkpoints(root.path(), {.keep = 1}),
+  EXPECT_THAT(prune_checkpoints(root.path(), 50, {.keep = 1}),
               UnorderedElementsAre("step-000010", "step-000030", "step-000040"));
   EXPECT_THAT(list_checkpoints(root.path()), ElementsAre(5, 20, 50));
   EXPECT_TRUE(std::filesystem::exists(root / "my-notes"));
+}
+
+TEST(Retention, DamagedOnesOfLaterStepsDoNotPushOutTheNewest) {
+  const TempDir root;
+  for (const std::int64_t step : {10, 20, 30, 40, 50}) make_checkpoint(root.path(), step, {});
+  EXPECT_THAT(prune_checkpoints(root.path(), 30, {.keep = 2}), ElementsAre("step-000010"));
+  EXPECT_THAT(list_checkpoints(root.path()), ElementsAre(20, 30, 40, 50));
 }
 
 TEST(Retention, RemovesWhatKilledAttemptsLeft) {
@@ -93,7 +100,7 @@ TEST(Retention, ACheckpointSetAsideForNothingGetsItsNameBack) {
 TEST(Retention, AnAbsentFolderHoldsNothing) {
   const TempDir root;
   EXPECT_THAT(list_checkpoints(root / "none"), IsEmpty());
-  EXPECT_THAT(prune_checkpoints(root / "none", {}), IsEmpty());
+  EXPECT_THAT(prune_checkpoints(root / "none", 50, {}), IsEmpty());
 }
 
 }  // namespace

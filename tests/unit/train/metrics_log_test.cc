@@ -51,21 +51,22 @@ TEST(MetricsLog, APlaceThatCannotBeWrittenIsNamed) {
   expect_error([&] { MetricsLog(folder / "absent/m", 1); }, "absent/m", "No such file");
 }
 
-TEST(MetricsLog, AFullDiskIsNoError) {
+TEST(MetricsLog, WhatAFullDiskDidNotTakeIsWrittenLater) {
   const TempDir folder;
   MetricsLog log(folder / "m", 1);
   // A limit on the size of files stands for the disk.
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  const rlimit nothing{0, before.rlim_max};
+  const rlimit four_bytes{4, before.rlim_max};
   auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &nothing), 0);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &four_bytes), 0);
   log.write({{"step", 1}});
   log.write({{"step", 2}});
+  EXPECT_EQ(read_file(folder / "m"), "{\"st");
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   std::signal(SIGXFSZ, handler);
   log.write({{"step", 3}});
-  EXPECT_EQ(read_file(folder / "m"), "{\"step\":3}\n");
+  EXPECT_EQ(read_file(folder / "m"), "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n");
 }
 
 }  // namespace

@@ -27,6 +27,16 @@ TEST(StopSignal, ANewGuardHasReceivedNothing) {
   EXPECT_EQ(StopSignal::received(), 0);
 }
 
+TEST(StopSignal, WhatWasIgnoredBeforeIsIgnoredAfterwards) {
+  std::signal(SIGUSR1, SIG_IGN);
+  {
+    const StopSignal guard;
+    std::raise(SIGUSR1);
+    EXPECT_EQ(StopSignal::received(), SIGUSR1);
+  }
+  EXPECT_EQ(std::signal(SIGUSR1, SIG_DFL), SIG_IGN);
+}
+
 TEST(StopSignalDeathTest, TheSecondInterruptEndsTheProcess) {
   EXPECT_EXIT(
       {
