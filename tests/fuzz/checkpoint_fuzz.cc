@@ -25,7 +25,8 @@ void read_manifest(std::string_view text) {
 /// A manifest's hash would refuse whatever a mutation changes.
 std::string with_hash(std::string_view text) {
   const Json json = parse_json(text, "manifest.json");
-  Manifest manifest{.step = json_get<std::int64_t>(json, "step", "manifest.json")};
+  Manifest manifest;
+  manifest.step = json_get<std::int64_t>(json, "step", "manifest.json");
   if (json.contains("validation_loss"))
     manifest.validation_loss = json_get<double>(json, "validation_loss", "manifest.json");
   for (const Json& file : json_get<std::vector<Json>>(json, "files", "manifest.json"))

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -74,9 +75,10 @@ inline const TempDir& scratch() {
   return folder;
 }
 
-/// (Re)writes scratch()/name.
+/// (Re)writes scratch()/name: as a new file, because some filesystems flush one that is written over.
 inline Path put(const std::string& name, std::string_view bytes) {
   const Path path = scratch() / name;
+  std::filesystem::remove(path);
   std::ofstream(path, std::ios::binary | std::ios::trunc)
       .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   return path;
