@@ -79,7 +79,7 @@ def steps_in(metrics: Path) -> list[dict]:
 class Lab:
     """A folder with model, data and configuration, and the undisturbed run that all others must equal."""
 
-    def __init__(self, ranktune: str, *, steps: int = 64, every: int = 3, keep: int = 3, timeout: int = 60, seed: int = 0):
+    def __init__(self, ranktune: str, *, steps: int = 48, every: int = 3, keep: int = 3, timeout: int = 60, seed: int = 0):
         self.ranktune, self.steps, self.every, self.random = ranktune, steps, every, random.Random(seed)
         self.work = Path(tempfile.mkdtemp(prefix="ranktune-faults."))
         subprocess.run(["python3", PROJECT / "tests/support/make_tiny_model.py", self.work], check=True)
@@ -216,7 +216,7 @@ class Job:
             return False
 
     # Waiting for a moment.
-    def until(self, condition, what: str, seconds: float = 90, pause: float = 0.01):
+    def until(self, condition, what: str, seconds: float = 180, pause: float = 0.01):
         def or_ended():
             value = condition()
             if not value and self.process.poll() is not None:
@@ -259,7 +259,7 @@ class Job:
         return text
 
     def expect_done(self):
-        return self.expect_end(DONE, None, within=120)
+        return self.expect_end(DONE, None, within=300)
 
     def expect_resumed(self):
         """It went on from where it had to."""

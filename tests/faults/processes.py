@@ -11,7 +11,7 @@ STALL_TIMEOUT = 4
 def kill_rank(run: Run, ranks: int, victim: int, when=None):
     """SIGKILL: the launcher says which rank, and ends the others at once."""
     with Job(run, ranks) as job:
-        pid = job.until_steps(run.lab.random.randint(2, 6))[victim]
+        pid = job.until_steps(run.lab.random.randint(2, 4))[victim]
         if when:
             when(job)
         os.kill(pid, signal.SIGKILL)
@@ -25,7 +25,7 @@ def kill_while_saving(run: Run, ranks: int, victim: int):
 def kill_launcher(run: Run, ranks: int, name: str):
     """SIGKILL of launch/mpi or mpirun: nobody is left who could tell, and none of the job's processes is left either."""
     with Job(run, ranks) as job:
-        job.until_steps(run.lab.random.randint(2, 6))
+        job.until_steps(run.lab.random.randint(2, 4))
         os.kill(job.process.pid if name == "launch/mpi" else job.mpirun_pid(), signal.SIGKILL)
         job.expect_end(KILLED, None, within=10)
 
@@ -33,7 +33,7 @@ def kill_launcher(run: Run, ranks: int, name: str):
 def stall(run: Run, ranks: int, victim: int):
     """SIGSTOP: the watchdog names the rank and where it stood."""
     with Job(run, ranks, "--set", f"comm.timeout={STALL_TIMEOUT}") as job:
-        pid = job.until_steps(run.lab.random.randint(2, 6))[victim]
+        pid = job.until_steps(run.lab.random.randint(2, 4))[victim]
         os.kill(pid, signal.SIGSTOP)
         job.expect_end(ERROR, rf"rank {victim} on host {HOST} has not answered for \d+ s \(last in phase \w+ \(step \d+\)\)",
                        within=3 * STALL_TIMEOUT + 10)
@@ -42,7 +42,7 @@ def stall(run: Run, ranks: int, victim: int):
 def ask(run: Run, ranks: int, number: int, whom):
     """A request to stop, to `whom` (a function of the job): all ranks end together after their step, with a checkpoint."""
     with Job(run, ranks) as job:
-        job.until_steps(run.lab.random.randint(2, 6))
+        job.until_steps(run.lab.random.randint(2, 4))
         for pid in whom(job):
             os.kill(pid, number)
         text = job.expect_end(INTERRUPTED, None, within=20)
