@@ -26,6 +26,7 @@ class RunFolder {
   Path ledger() const { return root_ / "consumed.jsonl"; }
   Path config() const { return root_ / "config.json"; }
   Path done() const { return root_ / "done.json"; }
+  Path rewinds() const { return root_ / "rewinds.json"; }
 
   /// Makes the folders. Throws where nothing can be written: now rather than after hours of training.
   void prepare();

@@ -83,6 +83,13 @@ std::int64_t total_steps(const RunConfig& config, const StepStream& stream) {
   return config.train.max_steps > 0 ? std::min(by_epochs, config.train.max_steps) : by_epochs;
 }
 
+std::optional<LossScaleOptions> loss_scale_options(const RunConfig& config) {
+  if (config.model.dtype != "fp16") return std::nullopt;
+  return LossScaleOptions{.initial = config.loss_scale.initial,
+                          .growth_interval = config.loss_scale.growth_interval,
+                          .minimum = config.loss_scale.minimum};
+}
+
 /// One training run's objects in the order in which they depend on each other; destroyed in reverse.
 class TrainingRun {
  public:
@@ -111,6 +118,10 @@ class TrainingRun {
   void make_optimizer();
   void start_from_principal_parts();
   std::int64_t resume(const TrainingRunOptions& options);
+  std::optional<LoadedCheckpoint> newest_checkpoint();
+  void take_up(LoadedCheckpoint found);
+  void read_rewinds();
+  void rewind(Trainer& trainer);
   Trainer::ValidationSet read_validation();
   TrainerParts trainer_parts();
   std::vector<torch::Tensor> current_values() const;
@@ -146,6 +157,7 @@ class TrainingRun {
   std::unique_ptr<MetricsLog> ledger_;   // rank 0
   std::unique_ptr<LoadedCheckpoint> checkpoint_;
   std::int64_t first_step_ = 0;
+  std::vector<Rewind> rewinds_;
   Trainer::ValidationSet validation_;
   Activity saver_network_;
   std::unique_ptr<BackgroundSaver> saver_;
@@ -294,18 +306,28 @@ std::int64_t TrainingRun::resume(const TrainingRunOptions& options) {
               folder_.root().string());
   });
   std::optional<LoadedCheckpoint> found;
-  if (options.resume)
-    found = load_latest({.root = folder_.checkpoints(),
-                         .identity = {trainable_->layout(), facts_.base_fingerprint},
-                         .range = optimizer_->owned(),
-                         .need_master = optimizer_->has_distinct_master()},
-                        *control_);
+  if (options.resume) found = newest_checkpoint();
   if (!found) {
     start_from_principal_parts();
     optimizer_->set_parameters(trainable_->values());
     return 0;
   }
-  checkpoint_ = std::make_unique<LoadedCheckpoint>(std::move(*found));
+  take_up(std::move(*found));
+  read_rewinds();
+  return checkpoint_->step;
+}
+
+std::optional<LoadedCheckpoint> TrainingRun::newest_checkpoint() {
+  return load_latest({.root = folder_.checkpoints(),
+                      .identity = {trainable_->layout(), facts_.base_fingerprint},
+                      .range = optimizer_->owned(),
+                      .need_master = optimizer_->has_distinct_master()},
+                     *control_);
+}
+
+/// Makes a checkpoint's state that of the run; collective.
+void TrainingRun::take_up(LoadedCheckpoint found) {
+  checkpoint_ = std::make_unique<LoadedCheckpoint>(std::move(found));
   const std::string where = checkpoint_->folder.string();
   std::vector<torch::Tensor> values;
   together(*control_, [&] {
@@ -323,7 +345,44 @@ std::int64_t TrainingRun::resume(const TrainingRunOptions& options) {
   });
   if (!values.empty()) optimizer_->set_parameters(values);
   optimizer_->load(checkpoint_->optimizer);
-  return checkpoint_->step;
+}
+
+/// What earlier lives of this run went back for.
+void TrainingRun::read_rewinds() {
+  std::string text;
+  together(*control_, [&] {
+    if (!root() || !std::filesystem::exists(folder_.rewinds())) return;
+    text = read_file(folder_.rewinds());
+    parse_rewinds(text, folder_.rewinds().string());
+  });
+  broadcast_bytes(*control_, text, 0);
+  if (!text.empty()) rewinds_ = parse_rewinds(text, folder_.rewinds().string());
+}
+
+/// Back to the newest checkpoint, after the trainer has asked for it. What for is on disk before anything
+/// else, so that a run that is killed meanwhile comes to the same end.
+void TrainingRun::rewind(Trainer& trainer) {
+  watchdog_.enter(Phase::kLoadCheckpoint, first_step_);
+  const Rewind reason = trainer.rewinds().back();
+  together(*control_, [&] {
+    if (!root()) return;
+    require_owner();
+    write_file(folder_.rewinds(), rewinds_text(trainer.rewinds()));
+  });
+  std::optional<LoadedCheckpoint> found = newest_checkpoint();
+  if (!found)
+    throw AgreedError(fmt::format("step {}: no checkpoint in {} verifies, so there is none to go back to",
+                                  reason.step + 1, folder_.checkpoints().string()));
+  take_up(std::move(*found));
+  first_step_ = checkpoint_->step;
+  trainer.restore(checkpoint_->trainer);
+  if (!root()) return;
+  log_info("going on after step {} from {}", first_step_, checkpoint_->folder.string());
+  metrics_->rewind(first_step_ + 1);
+  ledger_->rewind(first_step_ + 1);
+  metrics_->write({{"step", first_step_},
+                   {"rewind_from", reason.step + 1},
+                   {"rewind_for", std::string(trouble_name(reason.reason))}});
 }
 
 Trainer::ValidationSet TrainingRun::read_validation() {
@@ -438,6 +497,8 @@ void TrainingRun::say_what_will_happen(std::int64_t first_step) const {
         "use "
         "fewer ranks",
         session_.size(), config_.batch.sequences_per_step);
+  if (const std::string risk = fp16_risk(*decoder_); !risk.empty())
+    log_warning("model.dtype = \"fp16\": {}", risk);
   if (first_step > 0) log_info("resuming after step {} from {}", first_step, checkpoint_->folder.string());
 }
 
@@ -529,6 +590,7 @@ void TrainingRun::set_up(const TrainingRunOptions& options) {
     folder_.remove_leftovers();
     remove_stale_temporaries(folder_.checkpoints(), attempt_);
     folder_.start(config_);
+    if (!checkpoint_) std::filesystem::remove(folder_.rewinds());
     metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), first_step_ + 1, [this] { require_owner(); });
     ledger_ = std::make_unique<MetricsLog>(folder_.ledger(), first_step_ + 1, [this] { require_owner(); });
   });
@@ -552,10 +614,21 @@ int TrainingRun::run(const TrainingRunOptions& options) {
                                                                       : facts_.steps_per_epoch,
                    .log_every = config_.train.log_every,
                    .lr = config_.optimizer.lr,
-                   .recompute = config_.train.recompute},
+                   .recompute = config_.train.recompute,
+                   .loss_scale = loss_scale_options(config_),
+                   .guard = {.non_finite = guard_policy_of(config_.guard.non_finite),
+                             .loss_spike = guard_policy_of(config_.guard.loss_spike),
+                             .spike_factor = config_.guard.spike_factor,
+                             .spike_window = config_.guard.spike_window,
+                             .max_rewinds = config_.guard.max_rewinds},
+                   .rewinds = rewinds_},
                   trainer_parts());
   if (checkpoint_) trainer.restore(checkpoint_->trainer);
-  const TrainEnd end = train(trainer);
+  TrainEnd end = train(trainer);
+  while (end == TrainEnd::kRewind) {
+    rewind(trainer);
+    end = train(trainer);
+  }
   if (end == TrainEnd::kFinished) write_result();
   watchdog_.stop();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "config/option.h"
@@ -83,6 +84,24 @@ void find_bad_lengths(const LoadedConfig& config, Problems& problems) {
                     origin(config, "schedule.warmup_steps"), warmup, train.max_steps));
 }
 
+void find_bad_loss_scale(const LoadedConfig& config, Problems& problems) {
+  const LossScaleConfig& scale = config.values.loss_scale;
+  const auto check = [&](const char* key, double value) {
+    int exponent = 0;
+    if (std::frexp(value, &exponent) != 0.5)
+      problems.push_back(fmt::format(
+          "{}: {} is {}, which is no power of two; scaling is exact only with one: use {:g} or {:g}",
+          origin(config, key), key, value, std::ldexp(0.5, exponent), std::ldexp(1.0, exponent)));
+  };
+  check("loss_scale.initial", scale.initial);
+  check("loss_scale.minimum", scale.minimum);
+  if (scale.initial < scale.minimum)
+    problems.push_back(
+        fmt::format("{}: loss_scale.initial is {}, below loss_scale.minimum, which is {}; raise the first or "
+                    "lower the second",
+                    origin(config, "loss_scale.initial"), scale.initial, scale.minimum));
+}
+
 void find_clashing_paths(const LoadedConfig& config, Problems& problems) {
   const RunConfig& values = config.values;
   const auto same = [](const std::string& a, const std::string& b) {
@@ -115,6 +134,7 @@ void check_config(const LoadedConfig& config) {
   find_bad_targets(config, problems);
   find_bad_start(config, problems);
   find_bad_lengths(config, problems);
+  find_bad_loss_scale(config, problems);
   find_clashing_paths(config, problems);
   require(problems.empty(), "{}", fmt::join(problems, "\n"));
 }

@@ -32,6 +32,16 @@ const char* unless_ratio(const RunConfig& c) {
 const char* unless_falling(const RunConfig& c) {
   return c.schedule.kind == "constant" ? "schedule.kind is \"constant\"" : nullptr;
 }
+const char* unless_fp16(const RunConfig& c) {
+  return c.model.dtype == "fp16" ? nullptr : "model.dtype is not \"fp16\"";
+}
+const char* unless_spikes(const RunConfig& c) {
+  return c.guard.loss_spike == "off" ? "guard.loss_spike is \"off\"" : nullptr;
+}
+const char* unless_rewinding(const RunConfig& c) {
+  return c.guard.non_finite == "rewind" || c.guard.loss_spike == "rewind" ? nullptr
+                                                                          : "no guard is set to \"rewind\"";
+}
 const char* unless_validating(const RunConfig& c) {
   return c.data.validation.empty() ? "data.validation is not set" : nullptr;
 }
@@ -66,7 +76,7 @@ std::vector<Option> place_and_model() {
        .meaning =
            "number format of the computation; trained weights and their optimizer are fp32 in any case",
        .field = [](RunConfig& c) -> OptionField { return &c.model.dtype; },
-       .choices = {"bf16", "fp32"}},
+       .choices = {"bf16", "fp16", "fp32"}},
       {.name = "model.read",
        .meaning = "who reads the weights: every rank, one rank of each node, or rank 0, which sends them on",
        .field = [](RunConfig& c) -> OptionField { return &c.model.read; },
@@ -270,6 +280,62 @@ std::vector<Option> optimization() {
        .field = [](RunConfig& c) -> OptionField { return &c.schedule.min_lr_ratio; },
        .range = from_to(0, 1),
        .unused = unless_falling},
+      {.name = "loss_scale.initial",
+       .meaning =
+           "what the mean loss is multiplied by at first, so that small gradients do not vanish in fp16; "
+           "a power of two, halved when a gradient overflows (such steps change nothing)",
+       .field = [](RunConfig& c) -> OptionField { return &c.loss_scale.initial; },
+       .range = from_to(0x1p-30, 0x1p30),
+       .unused = unless_fp16},
+      {.name = "loss_scale.growth_interval",
+       .meaning = "steps in a row without overflow after which the scale is doubled",
+       .field = [](RunConfig& c) -> OptionField { return &c.loss_scale.growth_interval; },
+       .range = from_to(1, kManySteps),
+       .unused = unless_fp16},
+      {.name = "loss_scale.minimum",
+       .meaning = "the scale's lower end, a power of two; an overflow at it ends the training",
+       .field = [](RunConfig& c) -> OptionField { return &c.loss_scale.minimum; },
+       .range = from_to(0x1p-30, 0x1p30),
+       .affects_result = false,
+       .unused = unless_fp16},
+  };
+}
+
+// None of these is held against a checkpoint: after a stop one goes on with another policy.
+std::vector<Option> guards() {
+  return {
+      {.name = "guard.non_finite",
+       .meaning =
+           "what to do about a step with NaN or infinity (in fp16: at the smallest loss scale): leave its "
+           "update out, go back to the last checkpoint and leave it out if it comes again, or end",
+       .field = [](RunConfig& c) -> OptionField { return &c.guard.non_finite; },
+       .choices = {"skip", "rewind", "stop"},
+       .affects_result = false},
+      {.name = "guard.loss_spike",
+       .meaning =
+           "the same for a step whose loss jumps up; rewind also leaves out the step before it, of the "
+           "next spike three before it, and so on",
+       .field = [](RunConfig& c) -> OptionField { return &c.guard.loss_spike; },
+       .choices = {"off", "skip", "rewind", "stop"},
+       .affects_result = false},
+      {.name = "guard.spike_factor",
+       .meaning = "a loss this many times the median of the losses before it is a spike",
+       .field = [](RunConfig& c) -> OptionField { return &c.guard.spike_factor; },
+       .range = above_to(1, 1e6),
+       .affects_result = false,
+       .unused = unless_spikes},
+      {.name = "guard.spike_window",
+       .meaning = "how many steps' losses that median is of; before there are so many none is a spike",
+       .field = [](RunConfig& c) -> OptionField { return &c.guard.spike_window; },
+       .range = from_to(1, 100000),
+       .affects_result = false,
+       .unused = unless_spikes},
+      {.name = "guard.max_rewinds",
+       .meaning = "returns to a checkpoint in one run, restarts included; the next one would end it",
+       .field = [](RunConfig& c) -> OptionField { return &c.guard.max_rewinds; },
+       .range = from_to(1, 1000),
+       .affects_result = false,
+       .unused = unless_rewinding},
   };
 }
 
@@ -314,7 +380,7 @@ std::vector<Option> machinery() {
 const std::vector<Option>& options() {
   static const std::vector<Option> table = [] {
     std::vector<Option> all;
-    for (auto part : {place_and_model, data_and_batch, training, optimization, machinery})
+    for (auto part : {place_and_model, data_and_batch, training, optimization, guards, machinery})
       for (Option& option : part()) all.push_back(std::move(option));
     return all;
   }();

@@ -18,7 +18,7 @@ struct RunSection {
 
 struct ModelConfig {
   std::string path;
-  std::string dtype = "bf16";  ///< fp32 | bf16: what is computed in; trained weights are fp32 always
+  std::string dtype = "bf16";  ///< fp32 | bf16 | fp16: what is computed in; trained weights are fp32 always
   std::string read = "all";    ///< all | node | rank0: who reads the weight files
   std::string adapter;         ///< "": start from a new adapter
 };
@@ -79,6 +79,20 @@ struct ScheduleConfig {
   double min_lr_ratio = 0;
 };
 
+struct LossScaleConfig {
+  double initial = 65536;
+  std::int64_t growth_interval = 2000;
+  double minimum = 1;
+};
+
+struct GuardConfig {
+  std::string non_finite = "stop";  ///< skip | rewind | stop
+  std::string loss_spike = "off";   ///< off | skip | rewind | stop
+  double spike_factor = 3;
+  std::int64_t spike_window = 50;  ///< steps
+  std::int64_t max_rewinds = 3;
+};
+
 struct ZeroConfig {
   std::int64_t stage = 2;
 };
@@ -105,6 +119,8 @@ struct RunConfig {
   LoraConfig lora;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
+  LossScaleConfig loss_scale;
+  GuardConfig guard;
   ZeroConfig zero;
   CheckpointConfig checkpoint;
   CommConfig comm;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -27,16 +28,26 @@ std::string kept_lines(const std::string& text, std::int64_t first_step) {
 
 }  // namespace
 
-MetricsLog::MetricsLog(const Path& file, std::int64_t first_step, const std::function<void()>& allowed)
-    : path_(file) {
-  if (std::filesystem::exists(file)) {
-    AtomicFile kept(file);
-    kept.write(kept_lines(read_file(file), first_step));
-    if (allowed) allowed();
+MetricsLog::MetricsLog(const Path& file, std::int64_t first_step, std::function<void()> allowed)
+    : path_(file), allowed_(std::move(allowed)) {
+  open(first_step);
+}
+
+void MetricsLog::open(std::int64_t first_step) {
+  if (std::filesystem::exists(path_)) {
+    AtomicFile kept(path_);
+    kept.write(kept_lines(read_file(path_), first_step));
+    if (allowed_) allowed_();
     kept.commit();
   }
-  descriptor_ = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) fail("cannot write {}{}", file.string(), errno_text());
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) fail("cannot write {}{}", path_.string(), errno_text());
+}
+
+void MetricsLog::rewind(std::int64_t first_step) {
+  ::close(std::exchange(descriptor_, -1));
+  pending_ = kept_lines(pending_, first_step);
+  open(first_step);
 }
 
 MetricsLog::~MetricsLog() { ::close(descriptor_); }

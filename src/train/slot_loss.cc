@@ -22,29 +22,29 @@ Labels find_labels(const Slot& slot, torch::Device device) {
   return {torch::tensor(rows, torch::kInt64).to(device), torch::tensor(targets, torch::kInt64).to(device)};
 }
 
-torch::Tensor summed_loss(Decoder& decoder, const Slot& slot, const ForwardMode& mode) {
+torch::Tensor summed_loss(Decoder& decoder, const Slot& slot, const ForwardMode& mode, double scale) {
   const Labels labels = find_labels(slot, decoder.device());
   const PackedTokens tokens = pack_tokens(slot.tokens, slot.boundaries, decoder.device());
   const torch::Tensor hidden = decoder.hidden_states(tokens, mode).index_select(0, labels.rows);
   return label_loss(decoder.final_norm(hidden, mode.use_adapter),
-                    output_head(decoder.head(), mode.use_adapter), labels.targets);
+                    output_head(decoder.head(), mode.use_adapter), labels.targets, scale);
 }
 
 }  // namespace
 
 SlotGradients slot_gradients(Decoder& decoder, const Slot& slot, const std::vector<torch::Tensor>& leaves,
-                             const ForwardMode& mode) {
-  const torch::Tensor loss = summed_loss(decoder, slot, mode);
+                             const ForwardMode& mode, double loss_scale) {
+  const torch::Tensor loss = summed_loss(decoder, slot, mode, loss_scale);
   SlotGradients result;
   result.gradients = torch::autograd::grad({loss}, leaves, /*grad_outputs=*/{}, /*retain_graph=*/false,
                                            /*create_graph=*/false, /*allow_unused=*/true);
-  result.loss_sum = loss.item<double>();
+  result.loss_sum = loss.item<double>() / loss_scale;
   return result;
 }
 
 double slot_loss(Decoder& decoder, const Slot& slot) {
   const torch::NoGradGuard no_grad;
-  return summed_loss(decoder, slot, ForwardMode{}).item<double>();
+  return summed_loss(decoder, slot, ForwardMode{}, 1.0).item<double>();
 }
 
 }  // namespace ranktune

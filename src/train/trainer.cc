@@ -11,6 +11,7 @@
 #include "comm/collectives.h"
 #include "data/consumed.h"
 #include "data/packing.h"
+#include "train/bad_slots.h"
 #include "train/exact_sum.h"
 #include "train/gemm_limit.h"
 #include "train/progress_line.h"
@@ -50,26 +51,37 @@ struct Trainer::StepSums {
   std::int64_t loss = 0;         ///< fixed point
   std::int64_t uncountable = 0;  ///< slots whose loss is NaN, infinite or absurd
   std::int64_t stop_requests = 0;
-  RowTally ran{};  ///< the examples whose gradients are in the sum
+  RowTally ran{};                   ///< the examples whose gradients are in the sum
+  std::vector<ComputedSlot> slots;  ///< this rank's, in order; not added up
 };
 
 Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
     : options_(options),
       parts_(std::move(parts)),
       progress_(std::make_unique<ProgressLine>(options.log_every)),
-      best_losses_(parts_.saver.setup().options.keep_best) {}
+      guard_(options.guard, options.rewinds),
+      best_losses_(parts_.saver.setup().options.keep_best) {
+  if (options.loss_scale) scaler_.emplace(*options.loss_scale);
+}
 
 Trainer::~Trainer() = default;
 
 void Trainer::restore(const Json& trainer_json) {
   tokens_seen_ = json_get<std::int64_t>(trainer_json, "tokens_seen", "trainer.json");
+  best_losses_ = BestLosses(parts_.saver.setup().options.keep_best);
   for (const double loss :
        json_get_or<std::vector<double>>(trainer_json, "best_validation_losses", {}, "trainer.json"))
     best_losses_.add(loss);
+  guard_.restore(trainer_json.value("recent_losses", Json()));
+  if (!scaler_) return;
+  const Json scale = json_get<Json>(trainer_json, "loss_scale", "trainer.json");
+  scaler_->restore(json_get<double>(scale, "scale", "trainer.json"),
+                   json_get<std::int64_t>(scale, "good_steps", "trainer.json"));
 }
 
 Trainer::StepSums Trainer::accumulate(const StepBatch& batch) {
   const std::vector<std::int32_t> owner = divide(batch, parts_.control.size());
+  const double scale = scaler_ ? sum_scale(scaler_->scale(), batch.supervised_tokens) : 1.0;
   StepSums sums;
   for (std::size_t s = 0; s < batch.slots.size(); ++s) {
     if (owner[s] != parts_.control.rank()) continue;
@@ -78,44 +90,134 @@ Trainer::StepSums Trainer::accumulate(const StepBatch& batch) {
         .training = true,
         .recompute = options_.recompute,
         .dropout_seed = mix_seed(options_.seed, static_cast<std::uint64_t>(batch.step), s)};
-    SlotGradients slot = slot_gradients(parts_.decoder, batch.slots[s], parts_.trainable.leaves(), mode);
+    SlotGradients slot =
+        slot_gradients(parts_.decoder, batch.slots[s], parts_.trainable.leaves(), mode, scale);
     if (parts_.injection.spoils_gradient(batch.step + 1))
       slot.gradients.front() = torch::full_like(parts_.trainable.leaves().front(), std::nan(""));
+    sums.slots.push_back({s, slot.loss_sum});
     if (is_countable_loss(slot.loss_sum))
       sums.loss += loss_to_fixed(slot.loss_sum);
     else
       ++sums.uncountable;
-    parts_.optimizer.accumulate(slot.gradients);
+    parts_.optimizer.accumulate(slot.gradients, scale);
     sums.ran.add(batch.slots[s]);
   }
   sums.stop_requests = StopSignal::received() != 0 ? 1 : 0;
   return sums;
 }
 
-void Trainer::check_skipped(const StepResult& result, std::int64_t step) {
-  if (!result.skipped) {
-    skipped_in_a_row_ = 0;
-    return;
+/// A step that changed nothing; more of them in a row than a batch or two can explain are an error.
+void Trainer::count_skipped(std::int64_t step, const std::string& reason) {
+  if (parts_.control.rank() == 0) {
+    progress_->finish();
+    log_warning("step {} changed nothing: {}", step + 1, reason);
   }
-  const std::string reason =
-      result.no_tokens ? std::string("no supervised tokens in its batch")
-      : result.saturated > 0
-          ? fmt::format("gradients of {} slots too large for the exact reduction", result.saturated)
-          : std::string("NaN or infinity in a gradient");
-  if (parts_.control.rank() == 0) log_warning("step {} changed nothing: {}", step, reason);
-  ++skipped_in_a_row_;
-  require(
-      skipped_in_a_row_ <= kMaxSkippedInARow,
-      "step {}: {} steps in a row changed nothing, the last for {}; lower optimizer.lr or look at the data",
-      step, skipped_in_a_row_, reason);
+  if (++skipped_in_a_row_ > kMaxSkippedInARow)
+    throw AgreedError(fmt::format(
+        "step {}: {} steps in a row changed nothing, the last for {}; lower optimizer.lr or look at the data",
+        step + 1, skipped_in_a_row_, reason));
 }
 
-bool Trainer::train_step(StepFeed& feed, std::int64_t step) {
+/// Reduces, judges and applies what was accumulated.
+Trainer::StepOutcome Trainer::update(const StepBatch& batch, const StepSums& sums, double lr) {
+  StepOutcome outcome;
+  const auto without_update = [&](Trouble trouble) {
+    parts_.optimizer.discard_gradients();
+    outcome.result.skipped = true;
+    outcome.result.grad_norm = std::nan("");
+    outcome.trouble = trouble;
+    return outcome;
+  };
+  outcome.loss = sums.uncountable > 0
+                     ? std::nan("")
+                     : loss_from_fixed(sums.loss) /
+                           static_cast<double>(std::max<std::int64_t>(batch.supervised_tokens, 1));
+  if (sums.uncountable > 0) return without_update(Trouble::kNonFinite);
+  outcome.left_out = guard_.is_left_out(batch.step);
+  if (outcome.left_out) return without_update(Trouble::kNone);
+  if (guard_.is_spike(outcome.loss)) return without_update(Trouble::kLossSpike);
+  outcome.result = parts_.optimizer.step(batch.supervised_tokens, lr);
+  if (outcome.result.overflow()) outcome.trouble = Trouble::kNonFinite;
+  return outcome;
+}
+
+/// Draws the consequences, alike on all ranks; collective. True: back to the last checkpoint.
+bool Trainer::settle(const StepBatch& batch, const StepSums& sums, const StepOutcome& outcome) {
+  if (outcome.trouble == Trouble::kNonFinite && scaler_ && lower_scale(batch, sums)) return false;
+  if (outcome.trouble != Trouble::kNone) return guard_step(batch, sums, outcome);
+  if (outcome.left_out) {
+    if (parts_.control.rank() == 0) log_info("step {} is left out since a rewind", batch.step + 1);
+    return false;
+  }
+  if (outcome.result.no_tokens) {
+    count_skipped(batch.step, "no supervised tokens in its batch");
+    return false;
+  }
+  skipped_in_a_row_ = 0;
+  guard_.note(outcome.loss);
+  if (scaler_) scaler_->update(false);
+  return false;
+}
+
+/// An overflow of fp16. False where the scale cannot fall any further.
+bool Trainer::lower_scale(const StepBatch& batch, const StepSums& sums) {
+  const double before = scaler_->scale();
+  scaler_->update(true);
+  if (scaler_->scale() == before) return false;
+  const std::string reason = describe_bad_slots(batch, sums.slots, parts_.optimizer, parts_.control);
+  if (parts_.control.rank() == 0) {
+    progress_->finish();
+    log_warning("step {} changed nothing: {}; the loss scale falls from {} to {}", batch.step + 1, reason,
+                before, scaler_->scale());
+  }
+  return true;
+}
+
+bool Trainer::guard_step(const StepBatch& batch, const StepSums& sums, const StepOutcome& outcome) {
+  const bool spike = outcome.trouble == Trouble::kLossSpike;
+  const char* key = spike ? "guard.loss_spike" : "guard.non_finite";
+  std::string reason =
+      spike ? fmt::format("its loss {:.4g} is {:.3g} times the median of the last {}, most of it in {}",
+                          outcome.loss, outcome.loss / guard_.median(), guard_.options().spike_window,
+                          describe_worst_slot(batch, sums.slots, parts_.control))
+            : describe_bad_slots(batch, sums.slots, parts_.optimizer, parts_.control);
+  if (!spike && scaler_)
+    reason += fmt::format(
+        "; fp16 overflows although the loss scale is at loss_scale.minimum ({}), which "
+        "model.dtype = \"bf16\" or \"fp32\" in a new run.dir would avoid",
+        scaler_->scale());
+  const GuardPolicy policy = guard_.judge(batch.step, outcome.trouble);
+  if (policy == GuardPolicy::kSkip) {
+    count_skipped(batch.step, reason);
+  } else if (policy == GuardPolicy::kRewind) {
+    if (parts_.control.rank() == 0) {
+      progress_->finish();
+      log_warning("step {}: {}; back to the last checkpoint ({} of {}, guard.max_rewinds)", batch.step + 1,
+                  reason, guard_.rewinds().size(), guard_.options().max_rewinds);
+    }
+    return true;
+  } else {
+    const GuardOptions& options = guard_.options();
+    const bool used_up = (spike ? options.loss_spike : options.non_finite) == GuardPolicy::kRewind;
+    throw AgreedError(
+        fmt::format("step {}: {}; {}: look at these rows, lower optimizer.lr, or go on from the last "
+                    "checkpoint with --set "
+                    "{}=skip",
+                    batch.step + 1, reason,
+                    used_up ? fmt::format("guard.max_rewinds ({}) is used up", options.max_rewinds)
+                            : fmt::format("{} = \"stop\"", key),
+                    key));
+  }
+  return false;
+}
+
+Trainer::StepEnd Trainer::train_step(StepFeed& feed, std::int64_t step) {
   const auto begin = Clock::now();
   parts_.watchdog.enter(Phase::kData, step + 1);
   parts_.injection.at(FaultPhase::kStep, step + 1);
   const StepBatch batch = feed.next();
   require(batch.step == step, "the data feed delivered step {} instead of {}", batch.step, step);
+  const std::optional<double> loss_scale = scaler_ ? std::optional(scaler_->scale()) : std::nullopt;
   StepSums sums = accumulate(batch);
   parts_.injection.at(FaultPhase::kReduce, step + 1);
   parts_.watchdog.enter(Phase::kReduceScatter, step + 1);
@@ -127,19 +229,19 @@ bool Trainer::train_step(StepFeed& feed, std::int64_t step) {
     throw AgreedError(
         fmt::format("step {}: the ranks together ran {} examples, not the {} of its batch, or other ones",
                     step + 1, ran.examples, planned.examples));
+  sums.loss = words[0], sums.uncountable = words[1], sums.stop_requests = words[2];
   const double lr = options_.lr * parts_.schedule.factor(step);
-  const StepResult result = parts_.optimizer.step(batch.supervised_tokens, lr);
+  const StepOutcome outcome = update(batch, sums, lr);
   parts_.trainable.bind(parts_.optimizer);
-  check_skipped(result, step);
+  if (settle(batch, sums, outcome)) return StepEnd::kRewind;
   tokens_seen_ += batch.tokens;
-
-  const double loss = words[1] > 0
-                          ? std::nan("")
-                          : loss_from_fixed(words[0]) /
-                                static_cast<double>(std::max<std::int64_t>(batch.supervised_tokens, 1));
-  report({.batch = batch, .result = result, .loss = loss, .lr = lr, .seconds = seconds_since(begin)},
+  report({.batch = batch,
+          .outcome = outcome,
+          .lr = lr,
+          .seconds = seconds_since(begin),
+          .loss_scale = loss_scale},
          feed.wait_seconds());
-  return words[2] > 0;
+  return sums.stop_requests > 0 ? StepEnd::kStop : StepEnd::kGoOn;
 }
 
 void Trainer::report(const StepReport& report, double waited_in_all) {
@@ -156,18 +258,18 @@ void Trainer::report(const StepReport& report, double waited_in_all) {
                        report.seconds / gemm_limit_;
   progress_->show({.step = done,
                    .total = options_.total_steps,
-                   .loss = report.loss,
+                   .loss = report.outcome.loss,
                    .lr = report.lr,
-                   .grad_norm = report.result.grad_norm,
+                   .grad_norm = report.outcome.result.grad_norm,
                    .tokens_per_s = tokens_per_s,
                    .gemm_share = share,
                    .wait_share = waited / report.seconds,
                    .seconds_left = seconds_per_step_ * static_cast<double>(options_.total_steps - done)});
   OrderedJson record{{"step", done},
                      {"epoch", report.batch.epoch},
-                     {"loss", report.loss},
+                     {"loss", report.outcome.loss},
                      {"lr", report.lr},
-                     {"grad_norm", report.result.grad_norm},
+                     {"grad_norm", report.outcome.result.grad_norm},
                      {"tokens", report.batch.tokens},
                      {"supervised_tokens", report.batch.supervised_tokens},
                      {"examples", report.batch.examples()},
@@ -177,9 +279,14 @@ void Trainer::report(const StepReport& report, double waited_in_all) {
                      {"step_s", report.seconds},
                      {"data_wait_s", waited},
                      {"tokens_seen", tokens_seen_}};
-  if (report.result.skipped) record["skipped"] = true;
+  if (report.loss_scale) record["loss_scale"] = *report.loss_scale;
+  if (report.outcome.result.skipped) record["skipped"] = true;
+  if (report.outcome.trouble != Trouble::kNone)
+    record["skipped_for"] = std::string(trouble_name(report.outcome.trouble));
+  else if (report.outcome.left_out)
+    record["skipped_for"] = "rewind";
   parts_.metrics->write(record);
-  parts_.ledger->write(ledger_record(report.batch, options_.rows, report.result.skipped));
+  parts_.ledger->write(ledger_record(report.batch, options_.rows, report.outcome.result.skipped));
 }
 
 double Trainer::validate(const ValidationSet& validation, std::int64_t done) {
@@ -228,6 +335,9 @@ void Trainer::save(std::int64_t done, std::optional<double> validation_loss) {
   snapshot.trainer = parts_.trainer_json;
   snapshot.trainer["tokens_seen"] = tokens_seen_;
   snapshot.trainer["best_validation_losses"] = best_losses_.losses();
+  snapshot.trainer["recent_losses"] = guard_.state();
+  if (scaler_)
+    snapshot.trainer["loss_scale"] = {{"scale", scaler_->scale()}, {"good_steps", scaler_->good_steps()}};
   parts_.saver.start(std::move(snapshot));
   save_cost_ = {.step = done, .blocking = seconds_since(begin), .interval = seconds_since(interval_begin_)};
   interval_begin_ = Clock::now();
@@ -255,8 +365,16 @@ TrainEnd Trainer::run(StepFeed& feed, const ValidationSet& validation, std::int6
   gemm_limit_ = all_reduce_value(parts_.control, measure_gemm_limit(parts_.decoder, 256), ReduceOp::kSum);
   parts_.trainable.bind(parts_.optimizer);
   interval_begin_ = Clock::now();
+  waited_before_ = 0;
+  skipped_in_a_row_ = 0;
+  if (first_step == 0 && options_.guard.rewinds()) save(0, std::nullopt);  // what the first rewind may need
   for (std::int64_t step = first_step; step < options_.total_steps; ++step) {
-    const bool stop = train_step(feed, step);
+    const StepEnd end = train_step(feed, step);
+    if (end == StepEnd::kRewind) {
+      note_saved(parts_.saver.finish());
+      return TrainEnd::kRewind;
+    }
+    const bool stop = end == StepEnd::kStop;
     note_saved(parts_.saver.poll());
     const std::int64_t done = step + 1;
     const bool last = done == options_.total_steps;

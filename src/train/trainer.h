@@ -16,7 +16,9 @@
 #include "train/injection.h"
 #include "train/metrics_log.h"
 #include "train/step_feed.h"
+#include "train/step_guard.h"
 #include "train/trainable.h"
+#include "zero/loss_scaler.h"
 #include "zero/lr_schedule.h"
 #include "zero/zero2_optimizer.h"
 
@@ -30,6 +32,9 @@ struct TrainerOptions {
   std::int64_t log_every = 1;       ///< steps between plain progress lines
   double lr = 1e-4;                 ///< peak
   bool recompute = false;  ///< layers' activations are computed again in the backward pass instead of kept
+  std::optional<LossScaleOptions> loss_scale{};  ///< for fp16
+  GuardOptions guard{};
+  std::vector<Rewind> rewinds{};  ///< of the run so far
 };
 
 class ProgressLine;
@@ -51,7 +56,11 @@ struct TrainerParts {
   OrderedJson trainer_json;  ///< what every checkpoint records beside the trainer's own position
 };
 
-enum class TrainEnd { kFinished, kInterrupted };
+enum class TrainEnd {
+  kFinished,
+  kInterrupted,
+  kRewind,  ///< a bad step wants the last checkpoint back: load it, restore(), and run() again from there
+};
 
 /// The training loop: batch -> slot gradients -> one reduce, update, gather -> metrics, validation,
 /// checkpoint. Every rank makes the same decisions, because they come from reduced numbers only.
@@ -64,22 +73,37 @@ class Trainer {
   using ValidationSet = std::vector<StepBatch>;
   /// `feed` delivers the batches from `first_step`. Ends after the last step, or after the step in which any
   /// rank was asked to stop; a checkpoint has been written in both cases (Error if it could not be in the
-  /// second).
+  /// second). kRewind comes before the bad step counts, with no checkpoint being written any more.
   TrainEnd run(StepFeed& feed, const ValidationSet& validation, std::int64_t first_step);
 
   /// Takes up the counts of a checkpoint's trainer.json.
   void restore(const Json& trainer_json);
+  /// Of the run so far, the one that run() ended for the last.
+  const std::vector<Rewind>& rewinds() const { return guard_.rewinds(); }
 
  private:
   struct StepSums;
+  enum class StepEnd { kGoOn, kStop, kRewind };
+  /// What became of a step.
+  struct StepOutcome {
+    StepResult result;
+    double loss = 0;
+    Trouble trouble = Trouble::kNone;
+    bool left_out = false;  ///< since an earlier rewind
+  };
   struct StepReport {
     const StepBatch& batch;
-    const StepResult& result;
-    double loss, lr, seconds;
+    const StepOutcome& outcome;
+    double lr, seconds;
+    std::optional<double> loss_scale;
   };
   StepSums accumulate(const StepBatch& batch);
-  bool train_step(StepFeed& feed, std::int64_t step);  ///< true: some rank was asked to stop
-  void check_skipped(const StepResult& result, std::int64_t step);
+  StepEnd train_step(StepFeed& feed, std::int64_t step);
+  StepOutcome update(const StepBatch& batch, const StepSums& sums, double lr);
+  bool settle(const StepBatch& batch, const StepSums& sums, const StepOutcome& outcome);
+  bool lower_scale(const StepBatch& batch, const StepSums& sums);
+  bool guard_step(const StepBatch& batch, const StepSums& sums, const StepOutcome& outcome);
+  void count_skipped(std::int64_t step, const std::string& reason);
   void report(const StepReport& report, double waited_in_all);
   double validate(const ValidationSet& validation, std::int64_t done);
   void save(std::int64_t done, std::optional<double> validation_loss);
@@ -91,6 +115,8 @@ class Trainer {
   double gemm_limit_ = 0;  ///< of all ranks together, operations a second
   double seconds_per_step_ = 0;
   double waited_before_ = 0;
+  std::optional<LossScaler> scaler_;
+  StepGuard guard_;
   std::int64_t skipped_in_a_row_ = 0;
   std::int64_t tokens_seen_ = 0;
   BestLosses best_losses_;

@@ -47,6 +47,16 @@ TEST(CheckConfig, RefusesValidationKeysWithoutValidationData) {
   EXPECT_NO_THROW(check("train.validate_every = 10\ndata.validation = \"v.h5\"\ncheckpoint.keep_best = 2\n"));
 }
 
+TEST(CheckConfig, LossScalesArePowersOfTwo) {
+  EXPECT_NO_THROW(check("model.dtype = \"fp16\"\nloss_scale.initial = 0.25\nloss_scale.minimum = 0.125\n"));
+  expect_error([] { check("model.dtype = \"fp16\"\nloss_scale.initial = 1000\n"); },
+               "run.toml:5:22: loss_scale.initial is 1000, which is no power of two", "use 512 or 1024");
+  expect_error([] { check("model.dtype = \"fp16\"\nloss_scale.initial = 2\nloss_scale.minimum = 4\n"); },
+               "run.toml:5:22: loss_scale.initial is 2, below loss_scale.minimum, which is 4");
+  expect_error([] { check("loss_scale.initial = 2\n"); }, "run.toml:4:22: loss_scale.initial has no effect",
+               "model.dtype is not \"fp16\"");
+}
+
 TEST(CheckConfig, RefusesARunOfNoLength) {
   EXPECT_NO_THROW(check("train.epochs = 0\ntrain.max_steps = 5\n"));
   expect_error([] { check("train.epochs = 0\n"); },

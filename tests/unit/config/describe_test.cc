@@ -147,7 +147,9 @@ TEST(ConfigHash, ChangesWithEveryKeyThatChangesTheResult) {
                                          "schedule.warmup_steps=1",
                                          "optimizer.max_grad_norm=2",
                                          "train.method=full",
-                                         "schedule.min_lr_ratio=0.1"};
+                                         "schedule.min_lr_ratio=0.1",
+                                         "loss_scale.initial=1024",
+                                         "loss_scale.growth_interval=100"};
   for (const std::string& change : changes)
     EXPECT_TRUE(hashes.insert(config_hash(sample({change}).values)).second) << change;
   std::size_t affecting = 0;

@@ -36,6 +36,7 @@ TEST(ShippedConfigs, AsReportedIsWhatTheReportSays) {
   for (const char* name : {"qwen_7b_chat_as_reported", "qwen1.5_7b_chat_as_reported"}) {
     const RunConfig c = shipped(name);
     EXPECT_EQ(c.train.method, "lora");
+    EXPECT_EQ(c.model.dtype, "fp16");
     EXPECT_EQ(c.lora.rank, 1);
     EXPECT_EQ(c.lora.alpha, 2);
     EXPECT_EQ(c.lora.dropout, 0.05);

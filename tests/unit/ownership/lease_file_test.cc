@@ -39,10 +39,9 @@ TEST(ListLeases, HighestFirstAndNothingElse) {
 }
 
 TEST(Lease, IsReadBack) {
-  const Lease lease{
-      .attempt = 3,
-      .owner = {.host = "n1", .machine = "boot 1", .pid = 4711, .started = 99, .job = "12", .restarts = 2},
-      .since = "2026-11-26 17:20:11 UTC"};
+  const ProcessIdentity owner{
+      .host = "n1", .machine = "boot 1", .pid = 4711, .started = 99, .job = "12", .restarts = 2};
+  const Lease lease{3, owner, "2026-11-26 17:20:11 UTC"};
   const Lease back = Lease::parse(lease.text(), "x");
   EXPECT_EQ(back.text(), lease.text());
   EXPECT_EQ(back.owner.pid, 4711);

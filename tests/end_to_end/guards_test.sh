@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# shellcheck source-path=SCRIPTDIR
+# Steps with NaN or infinity and loss spikes: skip, rewind and stop, on several numbers of ranks, and through a resumption.
+# The infinities are real: fp16 at a fixed scale at which some steps overflow. The spikes too: rows of another kind than the rest.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+make_data
+events() { # NAME: what became of each step, and the rewinds
+  python3 -c '
+import json, sys
+for row in map(json.loads, open(sys.argv[1])):
+    if "rewind_for" in row: print("rewind to", row["step"], "from", row["rewind_from"], row["rewind_for"])
+    elif "grad_norm" in row: print(row["step"], row.get("skipped_for", "done"))' "$work/$1/metrics.jsonl"
+}
+skipped() { events "$1" | awk '$2 != "done" && $2 != "to" {print $1}'; } # NAME
+
+# a scale at which some of the steps overflow, and not the first
+half() { # RANKS NAME ARGS...
+  train "$1" "$2" --set model.dtype=fp16 --set "loss_scale.initial=$scale" --set "loss_scale.minimum=$scale" --set train.max_steps=10 \
+    --set batch.sequences_per_step=3 --set optimizer.lr=1e-3 "${@:3}"
+}
+for exponent in 26 25 24 23 22 21 20 19 18; do
+  scale=$((1 << exponent))
+  rm -rf "$work/skip"
+  half 1 skip --set guard.non_finite=skip 2>"$work/skip.log"
+  count=$(skipped skip | wc -l)
+  ((count > 4)) || break
+done
+((count >= 1)) || { events skip; fail "no step overflows at 2^$exponent, but more than four at twice that"; }
+grep -q "changed nothing: slot .* rows .* first of base_model.*loss_scale.minimum" "$work/skip.log" ||
+  { cat "$work/skip.log"; fail "the message lacks slot, rows, parameter or reason"; }
+
+# a rewind tries the step again, meets the same and leaves it out: the same end, however many ranks
+half 2 rewind --set guard.non_finite=rewind --set guard.max_rewinds=9 2>"$work/rewind.log"
+same_adapter skip rewind
+[[ $(skipped rewind) == "$(skipped skip)" ]] || fail "other steps were left out after rewinds"
+grep -q "back to the last checkpoint (1 of 9, guard.max_rewinds)" "$work/rewind.log" || { cat "$work/rewind.log"; fail "no word of it"; }
+[[ $(python3 -c 'import json, sys; print(len(json.load(open(sys.argv[1]))))' "$work/rewind/rewinds.json") == "$count" ]] ||
+  fail "rewinds.json does not hold $count rewinds"
+# killed after it: what was gone back for is remembered
+rm -r "$work"/rewind/checkpoints/step-0000{08,10} "$work/rewind/adapter"
+half 3 rewind --set guard.non_finite=rewind --set guard.max_rewinds=9 2>"$work/again.log"
+same_adapter skip rewind
+! grep -q "back to the last checkpoint" "$work/again.log" || { cat "$work/again.log"; fail "it went back a second time"; }
+
+# the end: all ranks, one message, the step's rows; and on with another policy
+status=0
+half 2 stop --set guard.non_finite=stop 2>"$work/stop.log" || status=$?
+[[ $status == 1 && $(grep -c "error: step .*guard.non_finite = \"stop\": look at these rows" "$work/stop.log") == 1 ]] ||
+  { cat "$work/stop.log"; fail "exit code $status"; }
+[[ ! -e $work/stop/done.json ]] || fail "it says it is done"
+half 2 stop --set guard.non_finite=skip 2>/dev/null
+same_adapter skip stop
+
+# spikes: words that come rarely, in rows of their own
+python3 - "$work/chats.jsonl" <<'PY'
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+for i in (30, 60):
+    rows[i]["messages"][1]["content"] = "éèêëàâùûüôöîïç" * 3
+open(sys.argv[1], "w").write("".join(json.dumps(row) + "\n" for row in rows))
+PY
+"$ranktune" prep --model "$work/model" --output "$work/train.h5" --max-length 256 "$work/chats.jsonl" >/dev/null
+spiky() { # RANKS NAME ARGS...
+  train "$1" "$2" --set train.max_steps=90 --set batch.sequences_per_step=1 --set optimizer.lr=1e-2 --set checkpoint.every=20 \
+    --set train.validate_every=1000 --set guard.spike_factor=1.8 --set guard.spike_window=8 "${@:3}" 2>"$work/$2.log"
+}
+spiky 1 spikes --set guard.loss_spike=skip
+events spikes | grep -q "loss_spike" || { tail -n 20 "$work/spikes/metrics.jsonl"; fail "no spike"; }
+grep -q "changed nothing: its loss .* times the median of the last 8, most of it in slot 0 on rank 0 .* rows [0-9]*, loss" "$work/spikes.log" ||
+  { cat "$work/spikes.log"; fail "the message lacks slot or row"; }
+spiky 1 back --set guard.loss_spike=rewind
+spiky 2 back2 --set guard.loss_spike=rewind
+same_adapter back back2
+diff <(events back; figures back) <(events back2; figures back2) || fail "rewinds of 1 and 2 ranks differ"
+events back | grep -q "rewind to .* loss_spike" || fail "no rewind"
+[[ $(events back | grep -c " rewind$") -ge 2 ]] || { events back; fail "the spike and the step before it were not left out"; }
+rm -r "$work/back/checkpoints/step-000090" "$work/back/adapter"
+spiky 2 back --set guard.loss_spike=rewind
+same_adapter back back2
+diff <(events back) <(events back2) || fail "after a resumption other steps are left out"
+echo "all guards did what they were told"
