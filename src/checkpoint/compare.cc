@@ -61,6 +61,10 @@ struct Spread {
   }
 };
 
+std::string shown(const std::string& value) {
+  return value.size() > kLongestValue ? value.substr(0, kLongestValue) + "..." : value;
+}
+
 bool is_float(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16 || dtype == DType::kF64;
 }
@@ -131,12 +135,12 @@ class Comparer {
     const auto fields = [&](const Path& folder) {
       Json json = read_json_file(folder / name);
       if (json.is_object()) json.erase("layout");  // the tensors themselves are compared
+      const Json fields_by_path = json.flatten();
       std::map<std::string, std::string> flat;
-      for (const auto& [key, value] : json.flatten().items()) {
+      for (const auto& [key, value] : fields_by_path.items()) {
         std::string path = key.substr(key.empty() ? 0 : 1);
         std::ranges::replace(path, '/', '.');
-        const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-        flat[path] = text.size() > kLongestValue ? text.substr(0, kLongestValue) + "..." : text;
+        flat[path] = value.dump(-1, ' ', false, Json::error_handler_t::replace);
       }
       return flat;
     };
@@ -147,7 +151,8 @@ class Comparer {
       return names;
     };
     for (const std::string& key : both(keys(a), keys(b), name + ": "))
-      if (a.at(key) != b.at(key)) differ(name + ": " + key, fmt::format("{} -> {}", a.at(key), b.at(key)));
+      if (a.at(key) != b.at(key))
+        differ(name + ": " + key, fmt::format("{} -> {}", shown(a.at(key)), shown(b.at(key))));
   }
 
   void compare_tensors(const std::string& file) {

@@ -112,7 +112,7 @@ TEST(Consumed, WhatIsNoLedgerIsRefused) {
     expect_error([&] { check_consumed(file, {.seed = 7, .sequences_per_step = 4}); }, parts...);
   };
   refused("", "consumed.jsonl holds no step");
-  refused("{\"step\":1,\"of\":4,\"rows\":[0]}\nnonsense\n", "consumed.jsonl:2");
+  refused("nonsense\n", "consumed.jsonl:1");
   refused("{\"step\":1,\"of\":4,\"rows\":[4]}\n", "consumed.jsonl:1: row 4 is not one of 4");
   refused("{\"step\":1,\"of\":0,\"rows\":[]}\n", "consumed.jsonl:1", "0 rows");
   refused("{\"step\":1,\"rows\":[]}\n", "\"of\" is missing");
