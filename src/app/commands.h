@@ -25,6 +25,7 @@ Command add_generate(CLI::App& program);
 Command add_chat(CLI::App& program);
 Command add_export(CLI::App& program);
 Command add_verify(CLI::App& program);
+Command add_checkpoint(CLI::App& program);
 Command add_completion(CLI::App& program);
 
 }  // namespace ranktune

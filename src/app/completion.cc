@@ -32,25 +32,51 @@ std::string value_case(const std::string& command, const CLI::Option& option) {
                      allowed_words(option));
 }
 
-/// The script: subcommands first; then an option's values, the configuration's keys after --set, a
-/// subcommand's options where a dash was typed, and else file names.
-std::string bash_completion(const CLI::App& program) {
-  std::vector<std::string> names;
+std::vector<const CLI::App*> subcommands(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+/// What the script decides by: commands, and "command/action" of those that have actions.
+struct Cases {
+  std::vector<std::string> names, with_actions;
   std::string values, flags;
-  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) {
-    names.push_back(command->get_name());
+
+  void add(const std::string& name, const CLI::App& command) {
+    if (name.find('/') == name.npos) names.push_back(name);
+    if (!subcommands(command).empty()) with_actions.push_back(name);
     std::vector<std::string> long_names;
-    for (const CLI::Option* option : command->get_options()) {
-      for (const std::string& name : option->get_lnames()) long_names.push_back("--" + name);
-      if (!option->check_lname("set")) values += value_case(names.back(), *option);
+    for (const CLI::Option* option : command.get_options()) {
+      for (const std::string& long_name : option->get_lnames()) long_names.push_back("--" + long_name);
+      if (!option->check_lname("set")) values += value_case(name, *option);
     }
-    flags += fmt::format("    {}:-*) words=\"{}\" ;;\n", names.back(), fmt::join(long_names, " "));
+    flags += fmt::format("    {}:-*) words=\"{}\" ;;\n", name, fmt::join(long_names, " "));
+  }
+};
+
+/// The script: subcommands and their actions first; then an option's values, the configuration's keys after
+/// --set, a subcommand's options where a dash was typed, and else file names.
+std::string bash_completion(const CLI::App& program) {
+  Cases cases;
+  std::string actions;
+  for (const CLI::App* command : subcommands(program)) {
+    const std::string& name = command->get_name();
+    cases.add(name, *command);
+    std::vector<std::string> action_names;
+    for (const CLI::App* action : subcommands(*command)) {
+      action_names.push_back(action->get_name());
+      cases.add(name + "/" + action->get_name(), *action);
+    }
+    if (action_names.empty()) continue;
+    actions += fmt::format("  elif [[ $command == {} ]] && ((COMP_CWORD == 2)); then words=\"{} --help\"\n",
+                           name, fmt::join(action_names, " "));
   }
   return fmt::format(
       "_ranktune() {{\n"
       "  local command=${{COMP_WORDS[1]}} current=${{COMP_WORDS[COMP_CWORD]}} "
       "previous=${{COMP_WORDS[COMP_CWORD-1]}} words=''\n"
+      "  case $command in {}) ((COMP_CWORD > 2)) && command+=/${{COMP_WORDS[2]}} ;; esac\n"
       "  if ((COMP_CWORD == 1)); then words=\"{} --help --version\"\n"
+      "{}"
       "  else case $command:$previous in\n"
       "{}"
       "    *:--set) words=\"{}=\"; compopt -o nospace ;;\n"
@@ -62,7 +88,8 @@ std::string bash_completion(const CLI::App& program) {
       "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
       "}}\n"
       "complete -o default -F _ranktune ranktune\n",
-      fmt::join(names, " "), values, fmt::join(option_names(), "= "), flags);
+      fmt::join(cases.with_actions, "|"), fmt::join(cases.names, " "), actions, cases.values,
+      fmt::join(option_names(), "= "), cases.flags);
 }
 
 }  // namespace

@@ -22,10 +22,10 @@ int run_program(int argc, char** argv) {
   program.footer(kFooter);
   program.require_subcommand(1);
   program.set_version_flag("--version", version_text, "Versions of the program and its libraries");
-  const std::vector<Command> commands{add_prep(program),      add_train(program),    add_generate(program),
-                                      add_chat(program),      add_export(program),   add_import(program),
-                                      add_inspect(program),   add_tokenize(program), add_verify(program),
-                                      add_completion(program)};
+  const std::vector<Command> commands{add_prep(program),       add_train(program),     add_generate(program),
+                                      add_chat(program),       add_export(program),    add_import(program),
+                                      add_inspect(program),    add_tokenize(program),  add_verify(program),
+                                      add_checkpoint(program), add_completion(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {

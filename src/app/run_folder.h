@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "checkpoint/checkpoint_paths.h"
 #include "config/run_config.h"
 #include "model/adapter.h"
 
@@ -16,7 +17,7 @@ class RunFolder {
   explicit RunFolder(Path root) : root_(std::move(root)) {}
 
   const Path& root() const { return root_; }
-  Path checkpoints() const { return root_ / "checkpoints"; }
+  Path checkpoints() const { return root_ / kCheckpointsFolder; }
   Path adapter() const { return root_ / "adapter"; }
   Path model() const { return root_ / "model"; }
   Path metrics() const { return root_ / "metrics.jsonl"; }

@@ -66,6 +66,8 @@ std::optional<TemporaryName> parse_replaced_name(std::string_view name) {
   return parse_hidden_name(name, "old");
 }
 
+std::string bad_name(TemporaryName name) { return hidden_name(name, "bad"); }
+
 std::string optimizer_file_name(OptimizerPart part) {
   return fmt::format("optimizer-{:05}-of-{:05}.safetensors", part.part, part.parts);
 }

@@ -10,6 +10,7 @@ namespace ranktune {
 /// Every name in a checkpoint folder is made and recognised here.
 inline constexpr std::string_view kTrainerFile = "trainer.json";
 inline constexpr std::string_view kManifestFile = "manifest.json";
+inline constexpr std::string_view kCheckpointsFolder = "checkpoints";  ///< of a run folder
 
 /// "step-000120"; more digits where the step needs them.
 std::string checkpoint_name(std::int64_t step);
@@ -26,6 +27,9 @@ std::optional<TemporaryName> parse_temporary_name(std::string_view name);
 /// ".step-000120.old-3": an older checkpoint of the same step, set aside while its successor takes the name.
 std::string replaced_name(TemporaryName name);
 std::optional<TemporaryName> parse_replaced_name(std::string_view name);
+
+/// ".step-000120.bad-1": a damaged checkpoint that a repair set aside, the first of its step.
+std::string bad_name(TemporaryName name);
 
 /// "optimizer-00000-of-00002.safetensors": state of one partition.
 struct OptimizerPart {

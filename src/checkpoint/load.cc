@@ -16,8 +16,6 @@
 namespace ranktune {
 namespace {
 
-constexpr std::uint64_t kLargestTrainerFile = std::uint64_t{256} << 20;
-
 /// What rank 0 found and tells the others.
 struct Decision {
   CheckpointSearch search;
@@ -25,35 +23,16 @@ struct Decision {
   std::string trainer;  // text of trainer.json
 };
 
-/// Number of optimizer files; all of them must be listed.
-int count_parts(const Manifest& manifest, const std::string& where) {
-  int parts = 0;
-  int seen = 0;
-  for (const ManifestEntry& file : manifest.files) {
-    const auto part = parse_optimizer_file_name(file.name);
-    if (!part) continue;
-    require(parts == 0 || part->parts == parts, "{}: {} does not belong to the other optimizer files", where,
-            file.name);
-    parts = part->parts;
-    ++seen;
-  }
-  require(parts > 0 && seen == parts, "{}: {} of {} optimizer files are listed", where, seen, parts);
-  return parts;
-}
-
 Decision decide(const LoadSetup& setup) {
   Decision decision{.search = find_latest(setup.root), .trainer = {}};
   for (const SkippedCheckpoint& skipped : decision.search.skipped)
     log_warning("checkpoint {} is not used: {}", skipped.name, skipped.reason);
   if (!decision.search.found) return decision;
   const Path folder = setup.root / checkpoint_name(decision.search.found->step);
-  decision.parts = count_parts(*decision.search.found, folder.string());
-  const Path trainer = folder / kTrainerFile;
-  decision.trainer = read_file(trainer, kLargestTrainerFile);
-  const Json json = parse_json(decision.trainer, trainer.string());
-  require(json_get<std::int64_t>(json, "step", trainer.string()) == decision.search.found->step,
-          "{}: is of another step than its manifest", trainer.string());
-  check_trainer(json, setup.identity, trainer.string());
+  decision.parts = decision.search.found->optimizer_parts(folder.string());
+  const Json trainer = read_trainer(folder, *decision.search.found);
+  check_trainer(trainer, setup.identity, (folder / kTrainerFile).string());
+  decision.trainer = trainer.dump();
   return decision;
 }
 

@@ -74,6 +74,18 @@ std::string hash_by_reading(const Path& path) {
   return hasher.hex();
 }
 
+void check_size(const Path& folder, const ManifestEntry& file) {
+  const std::uint64_t size = size_of(folder / file.name);
+  require(size == file.size, "{} holds {} bytes, its manifest says {}", (folder / file.name).string(), size,
+          file.size);
+}
+
+void check_hash(const Path& folder, const ManifestEntry& file) {
+  const std::string hash = hash_by_reading(folder / file.name);
+  require(hash == file.hash, "{} is damaged: its hash is {}, its manifest says {}",
+          (folder / file.name).string(), hash, file.hash);
+}
+
 }  // namespace
 
 std::string Manifest::text() const {
@@ -106,7 +118,10 @@ Manifest Manifest::parse(std::string_view text, std::string_view where) {
 
 Manifest Manifest::read(const Path& folder) {
   const Path path = folder / kManifestFile;
-  return parse(read_file(path, kLargestManifest), path.string());
+  Manifest manifest = parse(read_file(path, kLargestManifest), path.string());
+  const auto step = parse_checkpoint_name(folder.filename().string());
+  require(!step || manifest.step == *step, "{}: is the manifest of step {}", path.string(), manifest.step);
+  return manifest;
 }
 
 std::uint64_t Manifest::bytes() const {
@@ -115,22 +130,47 @@ std::uint64_t Manifest::bytes() const {
   return total;
 }
 
+int Manifest::optimizer_parts(std::string_view where) const {
+  int parts = 0;
+  int seen = 0;
+  for (const ManifestEntry& file : files) {
+    const auto part = parse_optimizer_file_name(file.name);
+    if (!part) continue;
+    require(parts == 0 || part->parts == parts, "{}: {} does not belong to the other optimizer files", where,
+            file.name);
+    parts = part->parts;
+    ++seen;
+  }
+  require(parts > 0 && seen == parts, "{}: {} of {} optimizer files are listed", where, seen, parts);
+  return parts;
+}
+
 ManifestEntry describe_file(const Path& folder, const std::string& name) {
   const Path path = folder / name;
   return {.name = name, .size = size_of(path), .hash = hash_by_reading(path)};
 }
 
 void verify_files(const Path& folder, const Manifest& manifest) {
-  for (const ManifestEntry& file : manifest.files) {
-    const std::uint64_t size = size_of(folder / file.name);
-    require(size == file.size, "{} holds {} bytes, its manifest says {}", (folder / file.name).string(), size,
-            file.size);
-  }
-  for (const ManifestEntry& file : manifest.files) {
-    const std::string hash = hash_by_reading(folder / file.name);
-    require(hash == file.hash, "{} is damaged: its hash is {}, its manifest says {}",
-            (folder / file.name).string(), hash, file.hash);
-  }
+  for (const ManifestEntry& file : manifest.files) check_size(folder, file);
+  for (const ManifestEntry& file : manifest.files) check_hash(folder, file);
+}
+
+std::vector<std::string> find_faults(const Path& folder, const Manifest& manifest) {
+  std::vector<std::string> faults;
+  std::vector<ManifestEntry> sound;
+  const auto passes = [&](auto check, const ManifestEntry& file) {
+    try {
+      check(folder, file);
+      return true;
+    } catch (const Error& error) {
+      faults.emplace_back(error.what());
+      return false;
+    }
+  };
+  for (const ManifestEntry& file : manifest.files)
+    if (passes(check_size, file)) sound.push_back(file);
+  for (const ManifestEntry& file : sound) static_cast<void>(passes(check_hash, file));
+  return faults;
 }
 
 }  // namespace ranktune

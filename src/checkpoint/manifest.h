@@ -37,9 +37,12 @@ struct Manifest {
   /// Errors name `where`; refuses other formats (OtherFormat where the text is whole), repeated or unclean
   /// names, and a text whose own hash does not fit.
   static Manifest parse(std::string_view text, std::string_view where);
+  /// The manifest of a checkpoint folder; where that is named for a step, it must be of this step.
   static Manifest read(const Path& folder);
 
   std::uint64_t bytes() const;
+  /// Number of optimizer files; throws, naming `where`, unless all parts are listed.
+  int optimizer_parts(std::string_view where) const;
 };
 
 /// Entry of a file as it lies on disk.
@@ -47,5 +50,7 @@ ManifestEntry describe_file(const Path& folder, const std::string& name);
 
 /// Throws with the first file that is missing, of another size (all sizes come first) or of another hash.
 void verify_files(const Path& folder, const Manifest& manifest);
+/// What is wrong with each such file, sizes first; every message names its file.
+std::vector<std::string> find_faults(const Path& folder, const Manifest& manifest);
 
 }  // namespace ranktune

@@ -35,16 +35,6 @@ bool remove_folder(const Path& folder) {
   return !error;
 }
 
-/// A folder half removed must not look like a checkpoint, so it loses its name first.
-bool remove_checkpoint(const Path& root, std::int64_t step) {
-  const Path folder = root / checkpoint_name(step);
-  const Path hidden = root / temporary_name({.step = step, .attempt = 0});
-  std::error_code error;
-  if (std::filesystem::exists(hidden, error) && !remove_folder(hidden)) return false;
-  std::filesystem::rename(folder, hidden, error);
-  return remove_folder(error ? folder : hidden);
-}
-
 }  // namespace
 
 std::vector<std::int64_t> steps_to_remove(std::vector<RetentionCandidate> candidates,
@@ -60,6 +50,15 @@ std::vector<std::int64_t> steps_to_remove(std::vector<RetentionCandidate> candid
        candidates | std::views::take(static_cast<std::ptrdiff_t>(candidates.size() - keep)))
     if (!best.contains(old.step)) removed.push_back(old.step);
   return removed;
+}
+
+bool remove_checkpoint(const Path& root, std::int64_t step) {
+  const Path folder = root / checkpoint_name(step);
+  const Path hidden = root / temporary_name({.step = step, .attempt = 0});
+  std::error_code error;
+  if (std::filesystem::exists(hidden, error) && !remove_folder(hidden)) return false;
+  std::filesystem::rename(folder, hidden, error);
+  return remove_folder(error ? folder : hidden);
 }
 
 std::vector<std::string> prune_checkpoints(const Path& root, const CheckpointOptions& options) {

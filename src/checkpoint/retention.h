@@ -21,6 +21,10 @@ struct RetentionCandidate {
 std::vector<std::int64_t> steps_to_remove(std::vector<RetentionCandidate> candidates,
                                           const CheckpointOptions& options);
 
+/// Removes one checkpoint; false (and a logged warning) where it cannot be. Half removed, it no longer has a
+/// checkpoint's name.
+bool remove_checkpoint(const Path& root, std::int64_t step);
+
 /// Applies the rule to the folders under `root`; those without a readable manifest count towards nothing and
 /// stay for a person to look at. Returns the names removed; a folder that cannot be removed is a logged
 /// warning. One process at a time.

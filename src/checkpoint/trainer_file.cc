@@ -3,12 +3,14 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "checkpoint/checkpoint_paths.h"
 #include "storage/safetensors.h"
 
 namespace ranktune {
 namespace {
 
 constexpr int kFormat = 1;  // persistent
+constexpr std::uint64_t kLargestTrainerFile = std::uint64_t{256} << 20;
 
 OrderedJson layout_json(const FlatLayout& layout) {
   OrderedJson parameters = OrderedJson::array();
@@ -38,6 +40,14 @@ std::string layout_difference(const Json& saved, const FlatLayout& layout, const
   return "their hashes differ";
 }
 
+void check_format(const Json& trainer, const std::string& where) {
+  const int format = json_get<int>(trainer, "format", where);
+  require(format == kFormat,
+          "{}: was written by {} version of ranktune (format {}, this one reads format {}); go on with that "
+          "version, or begin a new run with another run.dir",
+          where, format > kFormat ? "a newer" : "an older", format, kFormat);
+}
+
 }  // namespace
 
 std::string trainer_text(const CheckpointSnapshot& snapshot, const CheckpointIdentity& identity) {
@@ -52,12 +62,28 @@ std::string trainer_text(const CheckpointSnapshot& snapshot, const CheckpointIde
   return json.dump(2) + "\n";
 }
 
+Json read_trainer(const Path& folder, const Manifest& manifest) {
+  const Path path = folder / kTrainerFile;
+  Json trainer = parse_json(read_file(path, kLargestTrainerFile), path.string());
+  check_format(trainer, path.string());
+  require(json_get<std::int64_t>(trainer, "step", path.string()) == manifest.step,
+          "{}: is of another step than its manifest", path.string());
+  return trainer;
+}
+
+FlatLayout saved_layout(const Json& trainer, const std::string& where) {
+  const Json layout = json_get<Json>(trainer, "layout", where);
+  const Json parameters = json_get<Json>(layout, "parameters", where);
+  require(parameters.is_array(), "{}: \"parameters\" is not a list", where);
+  std::vector<ParameterSpec> specs;
+  for (const Json& parameter : parameters)
+    specs.push_back({.name = json_get<std::string>(parameter, "name", where),
+                     .shape = json_get<std::vector<std::int64_t>>(parameter, "shape", where)});
+  return FlatLayout(std::move(specs));
+}
+
 void check_trainer(const Json& trainer, const CheckpointIdentity& identity, const std::string& where) {
-  const int format = json_get<int>(trainer, "format", where);
-  require(format == kFormat,
-          "{}: was written by {} version of ranktune (format {}, this one reads format {}); go on with that "
-          "version, or begin a new run with another run.dir",
-          where, format > kFormat ? "a newer" : "an older", format, kFormat);
+  check_format(trainer, where);
   const auto base = json_get<std::string>(trainer, "base_hash", where);
   require(base == identity.base_hash,
           "{}: the checkpoint belongs to the base model with hash {}, the model given has {}; resume with "

@@ -74,5 +74,15 @@ for n in 1 2; do
   left=$(find "$work/full/run" -type f ! -name metrics.jsonl ! -name config.json)
   [[ -z $left ]] || fail "half a result was left: $left"
 done
+
+# Where only the first ones fit, later ones are refused before anything of them is written; those there are whole, and so is the end.
+fill 7m
+train 2 ignored --set "run.dir=$work/full/run" --set checkpoint.every=1 --set checkpoint.keep=100 >"$work/refusal.log" 2>&1 ||
+  { cat "$work/refusal.log"; fail "a disk without room for another checkpoint ended the training"; }
+says "bytes free, a checkpoint needs about"
+[[ -e $work/full/run/checkpoints/step-000001 && ! -e $work/full/run/checkpoints/step-000008 ]] || fail "not only the first checkpoints fit"
+"$ranktune" checkpoint verify "$work/full/run" || fail "the checkpoints of a full disk"
+[[ -z $(find "$work/full/run/checkpoints" -name '.*') ]] || fail "something of a failed save was left"
+cmp "$work/first/adapter/adapter_model.safetensors" "$work/full/run/adapter/adapter_model.safetensors" || fail "the adapter differs"
 umount "$work/full" "$work/readonly"
 echo "all refused as they should be"

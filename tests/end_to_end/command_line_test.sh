@@ -18,7 +18,8 @@ for package in hdf5:HDF5 simdjson:simdjson spdlog:spdlog libxxhash:xxHash; do
   if found=$(pkg-config --modversion "${package%:*}" 2>/dev/null); then shows "$version" "^  ${package#*:} +${found%%-*}"; fi
 done
 
-for command in "" prep train generate chat export import inspect tokenize verify completion; do
+for command in "" prep train generate chat export import inspect tokenize verify checkpoint completion \
+  "checkpoint list" "checkpoint verify" "checkpoint diff" "checkpoint prune" "checkpoint repair"; do
   help=$("$ranktune" $command --help) || fail "no help of $command"
   [[ -z $command ]] || shows "$help" 'Examples?:'
 done

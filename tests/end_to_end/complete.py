@@ -13,7 +13,11 @@ import time
 CASES = [  # what is typed before Tab, what bash makes of it
     ("ranktune ins", "ranktune inspect"),
     ("ranktune com", "ranktune completion"),
+    ("ranktune che", "ranktune checkpoint"),
     ("ranktune --ver", "ranktune --version"),
+    ("ranktune checkpoint ve", "ranktune checkpoint verify"),
+    ("ranktune checkpoint prune --keep-b", "ranktune checkpoint prune --keep-best"),
+    ("ranktune checkpoint list da", "ranktune checkpoint list data.h5"),
     ("ranktune completion ", "ranktune completion bash"),
     ("ranktune train --pri", "ranktune train --print-config"),
     ("ranktune train --resume n", "ranktune train --resume none"),

@@ -1,17 +1,30 @@
 #!/usr/bin/env bash
 # shellcheck source-path=SCRIPTDIR
-# Losses, gradient norms, validation losses and the adapter are the same bits on 1, 2, 3 and 4 ranks, after SIGKILL, and after
-# SIGTERM and going on with another number of ranks. (dropout, packing and validation on)
+# Losses, gradient norms, validation losses and the adapter are the same bits on 1, 2, 3, 4, 5 and 8 ranks, after SIGKILL, and after
+# going on with another number of ranks and coming back. (dropout, packing, several slots a rank and validation on)
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 make_data
 
 train 1 one
-for n in 2 3 4; do
+for n in 2 3 4 5 8; do
   train "$n" "ranks$n" 2>/dev/null
   same_adapter one "ranks$n"
   diff <(figures one) <(figures "ranks$n") || fail "figures of 1 and $n ranks differ"
 done
+
+# 3 ranks, then 5, then 3 again: weights, moments and everything else of the last checkpoint are those of one rank undisturbed
+mkdir -p "$work/moved/checkpoints"
+cp -r "$work/ranks3/checkpoints/step-000004" "$work/moved/checkpoints/"
+train 5 moved 2>/dev/null
+ls "$work/moved/checkpoints/step-000006/optimizer-00004-of-00005.safetensors" >/dev/null
+rm -r "$work/moved/checkpoints/step-000008" "$work/moved/adapter"
+train 3 moved 2>/dev/null
+same_adapter one moved
+status=0
+"$ranktune" checkpoint diff "$work/one" "$work/moved" >"$work/differences" || status=$?
+[[ $status == 1 && $(grep -c : "$work/differences") == 3 ]] && grep -q "^trainer.json: config.run.dir: " "$work/differences" ||
+  { cat "$work/differences"; fail "moving between rank counts changed more than the folder's name"; }
 
 # killed in the middle: the same command again
 (train 2 killed --set train.log_every=1 >/dev/null 2>&1) &
@@ -48,13 +61,17 @@ rm -r "$work/pissa/checkpoints/step-000004" "$work/pissa/adapter"
 pissa 2
 cmp "$work/pissa.safetensors" "$work/pissa/adapter/adapter_model.safetensors" || fail "a resumed PiSSA run differs"
 
-# full fine-tuning: bit-equal on 1 and 2 ranks, and after going on from a checkpoint
+# full fine-tuning: bit-equal on any number of ranks, and after going on from a checkpoint of another number
 sed -i '/^\[lora\]/d; /^dropout/d' "$work/train.toml"
-full() { train "$1" "full$1" --set train.method=full --set train.max_steps=4; } # RANKS
-full 1
-full 2
-cmp "$work/full1/model/model.safetensors" "$work/full2/model/model.safetensors" || fail "full fine-tuning differs"
-rm -r "$work/full2/checkpoints/step-000004"
-full 2
-cmp "$work/full1/model/model.safetensors" "$work/full2/model/model.safetensors" || fail "resumed full fine-tuning differs"
+full() { train "$1" "$2" --set train.method=full --set train.max_steps=3 --set train.validate_every=2; } # RANKS NAME
+full 1 full1
+same_model() { cmp "$work/full1/model/model.safetensors" "$work/$1/model/model.safetensors" || fail "full fine-tuning: $1 differs"; }
+for n in 2 3 4 5 8; do
+  full "$n" "full$n" 2>/dev/null
+  same_model "full$n"
+  diff <(figures full1) <(figures "full$n") || fail "figures of full fine-tuning on 1 and $n ranks differ"
+done
+rm -r "$work/full5/checkpoints/step-000003"
+full 2 full5
+same_model full5
 echo "same bits everywhere"

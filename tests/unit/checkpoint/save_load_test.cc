@@ -8,12 +8,9 @@
 
 #include "base/hash.h"
 #include "checkpoint/checkpoint_paths.h"
-#include "checkpoint/load.h"
-#include "checkpoint/save.h"
 #include "checkpoint/trainer_file.h"
+#include "saved_checkpoints.h"
 #include "support/expect_error.h"
-#include "support/lone_communicator.h"
-#include "support/temp_dir.h"
 
 namespace ranktune {
 namespace {
@@ -21,48 +18,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-CheckpointIdentity identity() {
-  return {.layout = FlatLayout({{.name = "w", .shape = {30, 10}}, {.name = "b", .shape = {7}}}),
-          .base_hash = "base-1"};
-}
-
-CheckpointSnapshot snapshot(std::int64_t step) {
-  const CheckpointIdentity id = identity();
-  const auto count = static_cast<std::size_t>(id.layout.total());
-  CheckpointSnapshot result{.step = step, .validation_loss = {}, .optimizer = {}, .files = {}};
-  result.optimizer = {.range = {0, id.layout.total()},
-                      .total = id.layout.total(),
-                      .updates = step,
-                      .exp_avg = std::vector<float>(count, static_cast<float>(step)),
-                      .exp_avg_sq = std::vector<float>(count, 0.5F)};
-  result.files.push_back(
-      {.name = "adapter.bin", .bytes = 7, .write = [](const Path& path) { write_file(path, "adapter"); }});
-  result.trainer["epoch"] = 3;
-  return result;
-}
-
-class SaveLoad : public testing::Test {
- protected:
-  SaveResult save(std::int64_t step) { return save(snapshot(step)); }
-  SaveResult save(const CheckpointSnapshot& given) {
-    return save_checkpoint({.root = root(), .options = {.keep = 2}, .identity = identity(), .attempt = 1},
-                           given, alone_);
-  }
-  std::optional<LoadedCheckpoint> load(const CheckpointIdentity& id = identity()) {
-    return load_latest({.root = root(), .identity = id, .range = {0, id.layout.total()}}, alone_);
-  }
-  Path root() const { return folder_ / "checkpoints"; }
-  std::vector<std::string> names() const {
-    std::vector<std::string> result;
-    for (const auto& entry : std::filesystem::directory_iterator(root()))
-      result.push_back(entry.path().filename().string());
-    std::ranges::sort(result);
-    return result;
-  }
-
-  TempDir folder_;
-  LoneCommunicator alone_;
-};
+using SaveLoad = SavedCheckpoints;
 
 TEST_F(SaveLoad, WhatIsSavedIsLoaded) {
   EXPECT_FALSE(load());
