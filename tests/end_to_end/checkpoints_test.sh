@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # shellcheck source-path=SCRIPTDIR
-# Checkpoints are written beside the training; one that cannot be written is a warning and the training goes on.
+# Checkpoints are written beside the training; one that cannot be written is a warning and the training goes on; which ones stay.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 make_data
@@ -22,6 +22,17 @@ expect_steps() { # NAME STEPS...: these checkpoints lie in the folder
 }
 [[ $(saved plain | xargs) == "2 True 4 True 6 True 8 True" ]] || fail "metrics tell of $(saved plain | xargs)"
 expect_steps plain step-000004 step-000006 step-000008
+
+# The newest and the two of the lowest validation losses stay, though no step but the last was due for a checkpoint.
+train 1 best --set checkpoint.every=0 --set checkpoint.keep=1 --set checkpoint.keep_best=2 --set train.validate_every=1 --set optimizer.lr=0.05
+# shellcheck disable=SC2046 # one word a step
+expect_steps best $(python3 - "$work/best/metrics.jsonl" <<'PY'
+import json, sys
+losses = [(row["validation_loss"], row["step"]) for row in map(json.loads, open(sys.argv[1])) if "validation_loss" in row]
+assert len(losses) == 8, losses
+print(*(f"step-{step:06}" for step in sorted({8, *(step for _, step in sorted(losses)[:2])})))
+PY
+)
 
 # A filesystem without a free byte (procfs says so of itself): every save fails, with its cause, and nothing else does.
 mkdir "$work/full"
