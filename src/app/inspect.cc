@@ -5,7 +5,10 @@
 #include <memory>
 
 #include "app/commands.h"
+#include "app/run_folder.h"
 #include "base/error.h"
+#include "config/describe.h"
+#include "data/consumed.h"
 #include "data/describe.h"
 #include "text/describe_template.h"
 #include "text/stop_tokens.h"
@@ -14,7 +17,7 @@ namespace ranktune {
 namespace {
 
 struct InspectArguments {
-  std::string data, model, chat_template;
+  std::string data, model, chat_template, consumed;
   std::vector<std::int64_t> rows;
   bool json = false;
 };
@@ -28,9 +31,33 @@ int show_template(const InspectArguments& arguments) {
   return kExitDone;
 }
 
+/// What a run's ledger proves; exit code 1 where it proves the contrary.
+int show_consumed(const InspectArguments& arguments) {
+  const RunFolder run{Path(arguments.consumed)};
+  require(std::filesystem::exists(run.ledger()), "{} is missing; give the folder of a run (its run.dir)",
+          run.ledger().string());
+  const RunConfig config = config_from_json(read_json_file(run.config()), run.config().string());
+  const ConsumedReport report =
+      check_consumed(run.ledger(), {.seed = static_cast<std::uint64_t>(config.run.seed),
+                                    .sequences_per_step = config.batch.sequences_per_step});
+  fmt::print("{} steps, {} examples of a data set of {} rows\n", report.steps, report.examples,
+             report.rows_of_set);
+  if (report.skipped > 0) fmt::print("{} steps changed nothing (skipped)\n", report.skipped);
+  for (std::size_t epoch = 0; epoch < report.epochs.size(); ++epoch) {
+    const auto& [rows, whole] = report.epochs[epoch];
+    fmt::print("epoch {}: {}\n", epoch,
+               whole ? fmt::format("all {} rows, each exactly once", rows)
+                     : fmt::format("{} of {} rows so far, each once", rows, report.rows_of_set));
+  }
+  for (const std::string& problem : report.problems) fmt::print("wrong: {}\n", problem);
+  return report.problems.empty() ? kExitDone : kExitError;
+}
+
 int run_inspect(const InspectArguments& arguments) {
+  if (!arguments.consumed.empty()) return show_consumed(arguments);
   if (!arguments.chat_template.empty()) return show_template(arguments);
-  require(!arguments.data.empty(), "there is nothing to inspect: name a data file, or say --template");
+  require(!arguments.data.empty(),
+          "there is nothing to inspect: name a data file, or say --template or --consumed");
   const ShardReader reader{Path(arguments.data)};
   std::unique_ptr<const Tokenizer> tokenizer;
   if (!arguments.model.empty()) {
@@ -67,8 +94,16 @@ Command add_inspect(CLI::App& program) {
       ->excludes(data)
       ->excludes(rows)
       ->excludes(json);
+  app->add_option(
+         "--consumed", arguments->consumed,
+         "Instead of data, a run's folder: which rows it trained on; exit code 1 unless every row came "
+         "exactly once an epoch")
+      ->type_name("RUN")
+      ->excludes(data)
+      ->excludes(model);
   app->footer(
       "Examples:\n"
+      "  ranktune inspect --consumed runs/x\n"
       "  ranktune inspect train.h5 --model models/smollm2-135m-instruct --row 0 --row 7\n"
       "  ranktune inspect --template --model models/smollm2-135m-instruct");
   return {app, [arguments] { return run_inspect(*arguments); }};

@@ -21,6 +21,7 @@ class RunFolder {
   Path adapter() const { return root_ / "adapter"; }
   Path model() const { return root_ / "model"; }
   Path metrics() const { return root_ / "metrics.jsonl"; }
+  Path ledger() const { return root_ / "consumed.jsonl"; }
   Path config() const { return root_ / "config.json"; }
   Path done() const { return root_ / "done.json"; }
 

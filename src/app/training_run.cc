@@ -147,6 +147,7 @@ class TrainingRun {
   std::unique_ptr<Zero2Optimizer> optimizer_;
   std::unique_ptr<LrSchedule> schedule_;
   std::unique_ptr<MetricsLog> metrics_;  // rank 0
+  std::unique_ptr<MetricsLog> ledger_;   // rank 0
   std::unique_ptr<LoadedCheckpoint> checkpoint_;
   std::int64_t first_step_ = 0;
   Trainer::ValidationSet validation_;
@@ -376,6 +377,7 @@ TrainerParts TrainingRun::trainer_parts() {
           .control = *control_,
           .watchdog = watchdog_,
           .metrics = metrics_.get(),
+          .ledger = ledger_.get(),
           .checkpoint_files = [this](std::int64_t step) { return checkpoint_files(step); },
           .saver = *saver_,
           .trainer_json = {{"config", to_json(config_)}, {"data_hash", facts_.data_hash}}};
@@ -457,6 +459,7 @@ void TrainingRun::set_up(const TrainingRunOptions& options) {
     if (!root()) return;
     folder_.start(config_);
     metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), first_step_ + 1);
+    ledger_ = std::make_unique<MetricsLog>(folder_.ledger(), first_step_ + 1);
     remove_stale_temporaries(folder_.checkpoints(), 0);
   });
 }
@@ -473,6 +476,7 @@ int TrainingRun::run(const TrainingRunOptions& options) {
   make_saver();
   Trainer trainer({.seed = static_cast<std::uint64_t>(config_.run.seed),
                    .total_steps = facts_.total_steps,
+                   .rows = facts_.rows,
                    .validate_every = config_.train.validate_every > 0 ? config_.train.validate_every
                                                                       : facts_.steps_per_epoch,
                    .log_every = config_.train.log_every,

@@ -7,7 +7,7 @@
 
 namespace ranktune {
 
-/// run.dir/metrics.jsonl: one JSON object a line, written by rank 0 as it happens.
+/// run.dir/metrics.jsonl and consumed.jsonl: one JSON object a line, written by rank 0 as it happens.
 class MetricsLog {
  public:
   /// Opens for appending; lines of a step >= `first_step` (of a run that went on after the checkpoint now

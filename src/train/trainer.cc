@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "comm/collectives.h"
+#include "data/consumed.h"
 #include "data/packing.h"
 #include "train/exact_sum.h"
 #include "train/gemm_limit.h"
@@ -49,6 +50,7 @@ struct Trainer::StepSums {
   std::int64_t loss = 0;         ///< fixed point
   std::int64_t uncountable = 0;  ///< slots whose loss is NaN, infinite or absurd
   std::int64_t stop_requests = 0;
+  RowTally ran{};  ///< the examples whose gradients are in the sum
 };
 
 Trainer::Trainer(const TrainerOptions& options, TrainerParts parts)
@@ -83,6 +85,7 @@ Trainer::StepSums Trainer::accumulate(const StepBatch& batch) {
     else
       ++sums.uncountable;
     parts_.optimizer.accumulate(slot.gradients);
+    sums.ran.add(batch.slots[s]);
   }
   sums.stop_requests = StopSignal::received() != 0 ? 1 : 0;
   return sums;
@@ -113,8 +116,14 @@ bool Trainer::train_step(StepFeed& feed, std::int64_t step) {
   require(batch.step == step, "the data feed delivered step {} instead of {}", batch.step, step);
   StepSums sums = accumulate(batch);
   parts_.watchdog.enter(Phase::kReduceScatter, step);
-  std::array words{sums.loss, sums.uncountable, sums.stop_requests};
+  std::array words{sums.loss, sums.uncountable, sums.stop_requests, sums.ran.examples, sums.ran.digest};
   all_reduce(parts_.control, std::span<std::int64_t>(words), ReduceOp::kSum);
+  // What the ledger says is what was run, not what was planned.
+  const RowTally ran{words[3], words[4]}, planned = tally_of(batch);
+  if (ran != planned)
+    throw AgreedError(
+        fmt::format("step {}: the ranks together ran {} examples, not the {} of its batch, or other ones",
+                    step, ran.examples, planned.examples));
   const double lr = options_.lr * parts_.schedule.factor(step);
   const StepResult result = parts_.optimizer.step(batch.supervised_tokens, lr);
   parts_.trainable.bind(parts_.optimizer);
@@ -167,6 +176,7 @@ void Trainer::report(const StepReport& report, double waited_in_all) {
                      {"tokens_seen", tokens_seen_}};
   if (report.result.skipped) record["skipped"] = true;
   parts_.metrics->write(record);
+  parts_.ledger->write(ledger_record(report.batch, options_.rows, report.result.skipped));
 }
 
 double Trainer::validate(const ValidationSet& validation, std::int64_t done) {

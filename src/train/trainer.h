@@ -24,6 +24,7 @@ namespace ranktune {
 struct TrainerOptions {
   std::uint64_t seed = 0;  ///< of dropout; the data's order has it from the stream
   std::int64_t total_steps = 0;
+  std::int64_t rows = 0;            ///< of the training data set
   std::int64_t validate_every = 0;  ///< steps; 0: never
   std::int64_t log_every = 1;       ///< steps between plain progress lines
   double lr = 1e-4;                 ///< peak
@@ -41,6 +42,7 @@ struct TrainerParts {
   Communicator& control;  ///< host memory, main thread
   Watchdog& watchdog;
   MetricsLog* metrics = nullptr;  ///< rank 0 only
+  MetricsLog* ledger = nullptr;   ///< rank 0 only: which rows each step trained on
   /// Files of a checkpoint beside the optimizer state, made from the values of the moment (rank 0 only).
   std::function<std::vector<CheckpointFile>(std::int64_t step)> checkpoint_files;
   BackgroundSaver& saver;
