@@ -14,6 +14,7 @@
 #include "checkpoint/find_latest.h"
 #include "checkpoint/repair.h"
 #include "checkpoint/retention.h"
+#include "ownership/run_lease.h"
 
 namespace ranktune {
 namespace {
@@ -119,9 +120,20 @@ int run_diff(const CheckpointArguments& arguments) {
   return kExitError;
 }
 
+/// For commands that change a run's checkpoints: nobody trains the run meanwhile. Null where `place` is not
+/// in a run folder that was trained in.
+std::unique_ptr<RunLease> own_run(const std::string& place) {
+  Path run = std::filesystem::absolute(checkpoints_folder(place)).lexically_normal();
+  if (!run.has_filename()) run = run.parent_path();
+  run = run.parent_path();
+  if (!std::filesystem::is_directory(run / RunLease::kFolder)) return nullptr;
+  return RunLease::take({.run = run});
+}
+
 /// Unlike the training, which has just written the newest one, this looks whether the checkpoints are valid:
 /// one that cannot be resumed from must not push out one that can.
 int run_prune(const CheckpointArguments& arguments) {
+  const auto lease = arguments.dry_run ? nullptr : own_run(arguments.place);
   const Path root = checkpoints_folder(arguments.place);
   std::vector<RetentionCandidate> candidates;
   for (const Examination& found : examine(root.string())) {
@@ -138,6 +150,7 @@ int run_prune(const CheckpointArguments& arguments) {
 }
 
 int run_repair(const CheckpointArguments& arguments) {
+  const auto lease = arguments.dry_run ? nullptr : own_run(arguments.place);
   RepairOptions options{.dry_run = arguments.dry_run};
   if (arguments.force) options.quiet = std::chrono::seconds(0);
   const Repair repair = repair_checkpoints(checkpoints_folder(arguments.place), options);

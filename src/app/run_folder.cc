@@ -42,8 +42,8 @@ void RunFolder::remove_leftovers() const {
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     const std::string stem = name.substr(0, name.size() - std::min(name.size(), kRandomPart));
-    const bool of_file =
-        stem == metrics().filename() || stem == config().filename() || stem == done().filename();
+    const bool of_file = stem == metrics().filename() || stem == ledger().filename() ||
+                         stem == config().filename() || stem == done().filename();
     if (of_file || name.starts_with(".adapter.tmp") || name.starts_with(".model.tmp"))
       found.push_back(entry->path());
   }

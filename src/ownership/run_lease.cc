@@ -95,7 +95,7 @@ std::optional<Lease> read_lease(const Path& file) {
 class RunLease::Impl {
  public:
   explicit Impl(Setup setup)
-      : setup_(std::move(setup)), folder_(setup_.run / "owner"), self_(this_process()) {}
+      : setup_(std::move(setup)), folder_(setup_.run / kFolder), self_(this_process()) {}
   ~Impl();
 
   void take();

@@ -36,6 +36,7 @@ struct LeaseTiming {
 /// Used by rank 0 alone.
 class RunLease {
  public:
+  static constexpr const char* kFolder = "owner";  ///< in run.dir
   struct Setup {
     Path run;  ///< run.dir, which exists
     LeaseTiming timing = {};

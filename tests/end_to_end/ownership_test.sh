@@ -19,7 +19,7 @@ until_true() { # SECONDS WHAT COMMAND...
 stopped() { [[ $(awk '{ print $3 }' "/proc/$1/stat") == T ]]; } # PID
 
 # An owner that lives, slowly, and a second start beside it.
-train 2 busy --inject stall:rank=1,step=3,seconds=20 2>"$work/busy.log" &
+train 2 busy --inject stall:rank=1,step=3,seconds=25 2>"$work/busy.log" &
 busy=$!
 # Stopped with a whole checkpoint that has no name yet.
 train 2 fenced --set comm.timeout=600 --inject stop:rank=0,step=4,phase=publish 2>"$work/fenced.log" &
@@ -29,11 +29,20 @@ old=$(rank_zero fenced 000001)
 until_true 60 "the stop" stopped "$old"
 
 until_true 60 "the first owner" test -e "$work/busy/owner/attempt-000001.json"
+"$ranktune" checkpoint prune "$work/busy" --keep 1 2>"$work/prune.log" &
+prune=$!
 status=0
 train 2 busy 2>"$work/second.log" || status=$?
 grep -qE "error: run.dir $work/busy is in use by attempt 1 of this run \(rank 0 on host $(hostname), process $(rank_zero busy 000001)," \
   "$work/second.log" && [[ $status == 1 && $(grep -c "error: " "$work/second.log") == 1 ]] ||
   { cat "$work/second.log"; fail "the second start of a living run (exit code $status)"; }
+
+status=0
+wait "$prune" || status=$?
+if [[ $status != 1 ]] || ! grep -q "error: run.dir $work/busy is in use by attempt 1 of this run" "$work/prune.log"; then
+  cat "$work/prune.log"
+  fail "pruning under a living owner (exit code $status)"
+fi
 
 status=0
 train 2 fenced 2>"$work/successor.log" || { cat "$work/successor.log"; fail "the successor of a stopped run"; }
