@@ -154,6 +154,10 @@ def ours_in_peft(work: Work, name: str, settings: list[str]) -> str:
     merged = AutoModelForCausalLM.from_pretrained(work.folder / "merged" / name, dtype=torch.float32).eval()
     second = near(work.loss(merged), ours, f"{name}: loss of the merged model")
     assert abs(ours - metrics[0]["loss"]) > 1e-2, "training changed nothing"
+    if name in ("parted", "tied", "tokens", "head_tokens"):
+        answers = [run(ranktune, "generate", "--model", *model, "--prompt", "Say backwards: red blue", "--max-new-tokens", 12)
+                   for model in ((work.folder / "model", "--adapter", folder / "adapter"), (work.folder / "merged" / name,))]
+        assert answers[0] == answers[1], f"{name}: the merged model answers {answers[1]!r}, not {answers[0]!r}"
     return f"ours in PEFT {first:.0e}, merged {second:.0e}"
 
 
