@@ -14,6 +14,14 @@ for row in map(json.loads, open(sys.argv[1])):
 }
 skipped() { events "$1" | awk '$2 != "done" && $2 != "to" {print $1}'; } # NAME
 
+# a machine's fault does not come again: after a rewind the run is what it would have been
+train 2 plain 2>/dev/null
+train 2 transient --set guard.non_finite=rewind --inject nan:rank=1,step=5 2>"$work/transient.log"
+grep -q "step 5: slot .* on rank 1 .*NaN or infinity in a gradient, first of .*; back to the last checkpoint (1 of 3" "$work/transient.log" ||
+  { cat "$work/transient.log"; fail "no word of the rewind"; }
+grep -q "going on after step 4 from" "$work/transient.log" || { cat "$work/transient.log"; fail "it did not go back to step 4"; }
+same_adapter plain transient
+
 # a scale at which some of the steps overflow, and not the first
 half() { # RANKS NAME ARGS...
   train "$1" "$2" --set model.dtype=fp16 --set "loss_scale.initial=$scale" --set "loss_scale.minimum=$scale" --set train.max_steps=10 \

@@ -33,13 +33,16 @@ inject memory oom:rank=1,step=3 2
 expect_end memory 1 "rank 1 .*error: out of memory"
 [[ $(grep -c "error: " "$work/memory.log") == 1 ]] || { cat "$work/memory.log"; fail "not one error line"; }
 
-# faults that end nothing
 inject nan nan:rank=1,step=3 2
+expect_end nan 1 "error: step 3: slot [0-9]+ on rank 1 .*NaN or infinity in a gradient, first of .*guard.non_finite = .stop."
+[[ $(grep -c "error: " "$work/nan.log") == 1 ]] || { cat "$work/nan.log"; fail "not one error line"; }
+recovers nan
+
+# faults that end nothing
 expect_fine() { # NAME TEXT: the last job went on to its end, and said so
   [[ $status == 0 && -e $work/$1/done.json ]] || { cat "$work/$1.log"; fail "$1: exit code $status"; }
   grep -qE -- "$2" "$work/$1.log" || { cat "$work/$1.log"; fail "$1: no \"$2\" above"; }
 }
-expect_fine nan "warning: .*(NaN|not finite|non-finite)"
 inject unsaved throw:rank=1,step=4,phase=save 2
 expect_fine unsaved "step-000004 was not saved, training goes on: rank 1 .*was asked for"
 same_adapter plain unsaved
