@@ -111,7 +111,7 @@ TEST_F(VerifyTest, In16BitsAWrongNumberFailsToo) {
   };
   EXPECT_EQ(failures_in(torch::kBFloat16), "");
   EXPECT_EQ(failures_in(torch::kFloat16), "");
-  change_tensor("lora.logits", 0.3);
+  change_tensor("lora.logits", 3);
   EXPECT_NE(failures_in(torch::kBFloat16).find("logits"), std::string::npos);
   EXPECT_NE(failures_in(torch::kFloat16).find("logits"), std::string::npos);
 }
