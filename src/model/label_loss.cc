@@ -28,9 +28,9 @@ class LabelLoss : public torch::autograd::Function<LabelLoss> {
                                const torch::Tensor& weight, const torch::Tensor& targets,
                                const torch::Tensor& ids, const torch::Tensor& token_rows, double scale) {
     const bool hidden_gradient = hidden.requires_grad(), weight_gradient = weight.requires_grad(),
-               has_rows = token_rows.defined(), rows_gradient = has_rows && token_rows.requires_grad();
+               has_rows = token_rows.numel() > 0, rows_gradient = has_rows && token_rows.requires_grad();
     OutputHead head(weight);
-    head.ids = ids, head.rows = token_rows;
+    if (has_rows) head.ids = ids, head.rows = token_rows;
     torch::Tensor total = torch::zeros({}, hidden.options().dtype(torch::kFloat64));
     torch::Tensor d_hidden = hidden_gradient ? torch::empty_like(hidden) : torch::Tensor();
     torch::Tensor d_weight = weight_gradient
@@ -82,7 +82,11 @@ class LabelLoss : public torch::autograd::Function<LabelLoss> {
 
 torch::Tensor label_loss(const torch::Tensor& hidden, const OutputHead& head, const torch::Tensor& targets,
                          double scale) {
-  return LabelLoss::apply(hidden, head.weight, targets, head.ids, head.rows, scale);
+  // LibTorch's Function takes no undefined tensors: no rows are an empty one.
+  const torch::Tensor none = torch::empty({0}, head.weight.options());
+  const bool has_rows = head.rows.defined();
+  return LabelLoss::apply(hidden, head.weight, targets, has_rows ? head.ids : none,
+                          has_rows ? head.rows : none, scale);
 }
 
 torch::Tensor row_losses(const torch::Tensor& hidden, const OutputHead& head, const torch::Tensor& targets) {
