@@ -145,7 +145,8 @@ void strike(const Fault& fault, std::int64_t step) {
       ::kill(::getpid(), SIGKILL);
       sleep_for_ever();
     case FaultKind::kStop:
-      ::kill(::getpid(), SIGSTOP);
+      // To this thread: sent to the process, it would let this thread go on for a moment.
+      std::raise(SIGSTOP);
       return;
     case FaultKind::kExit:
       std::_Exit(fault.code);

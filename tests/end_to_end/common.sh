@@ -70,3 +70,18 @@ expect_refusal() {
 says() { # TEXT: the last refusal's message holds it
   grep -qF -- "$1" "$work/refusal.log" || { cat "$work/refusal.log"; fail "the message above has no \"$1\""; }
 }
+until_true() { # SECONDS WHAT COMMAND...: waits until COMMAND succeeds
+  local deadline=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@"; do
+    ((SECONDS < deadline)) || { cat "$work"/*.log; fail "waited in vain for $what"; }
+    sleep 0.1
+  done
+}
+stopped_rank() { # NAME: the process of that run that is stopped; fails where there is none
+  local pid
+  for pid in $(pgrep -f "run.dir=$work/$1"); do
+    if [[ $(awk '{ print $3 }' "/proc/$pid/stat" 2>/dev/null) == T ]]; then echo "$pid"; return; fi
+  done
+  return 1
+}

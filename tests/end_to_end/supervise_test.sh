@@ -4,6 +4,7 @@
 # asked, passes signals on, and leaves no process behind.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
+trap 'pkill -KILL -f "run.dir=$work/" || true; rm -rf "$work"' EXIT # stopped ranks would stay for ever
 make_data
 train 2 plain 2>/dev/null
 supervise() { # NAME [OPTIONS...] -- [ARGS of train...]
@@ -49,10 +50,12 @@ expect_refusal 1 "unknown key \"trian.epochs\"" "$project/launch/supervise" -- "
   "$work/train.toml" --set trian.epochs=1
 
 # asked to stop, while it trains and while it waits
-supervise asked -- --inject stall:rank=1,step=5,seconds=3 &
+supervise asked -- --inject stop:rank=1,step=5 &
 pid=$!
-until [[ -e $work/asked/checkpoints/step-000002/manifest.json ]]; do sleep 0.05; done
+until_true 120 "the stop of rank 1" stopped_rank asked >/dev/null
 pkill -USR1 -o -f "bash .*launch/supervise.*run.dir=$work/asked"
+until_true 60 "word of the signal" grep -q "SIGUSR1 is passed on" "$work/asked.log"
+kill -CONT "$(stopped_rank asked)"
 status=0
 wait "$pid" || status=$?
 expect asked 75 "SIGUSR1 is passed on" "ended on request with exit code 75"
