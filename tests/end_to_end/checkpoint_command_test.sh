@@ -72,5 +72,5 @@ exits 2 "A subcommand is required" checkpoint
 exits 2 "--keep" checkpoint prune --keep 0 "$work/run"
 expect_refusal 1 "$work/model holds no checkpoints" "$ranktune" checkpoint verify "$work/model"
 expect_refusal 1 "$work/none is not a folder" "$ranktune" checkpoint list "$work/none"
-expect_refusal 1 "step-000099 is not a checkpoint folder" "$ranktune" checkpoint diff "$place/step-000099" "$work/run"
+expect_refusal 1 "cannot open $place/step-000099/manifest.json" "$ranktune" checkpoint diff "$place/step-000099" "$work/run"
 echo "checkpoints managed as they should be"
