@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 NAMES = ("qwen1.5", "qwen2.5", "qwen3", "smollm2")
@@ -44,29 +45,30 @@ def load(name):
         data = subprocess.run(["zstd", "-dcq", source / "tokenizer.json.zst"], check=True, capture_output=True).stdout
         (Path(folder) / "tokenizer.json").write_bytes(data)
         (Path(folder) / "tokenizer_config.json").write_text((source / "tokenizer_config.json").read_text())
-        return AutoTokenizer.from_pretrained(folder)
+        # transformers 5 rebuilds some tokenizers by their class, without SmolLM2's split of digits; ids are those of the file.
+        return AutoTokenizer.from_pretrained(folder), Tokenizer.from_str(data.decode())
 
 
 def hashed(data):
     return hashlib.sha256(data).hexdigest()[:8]
 
 
-def rendered(tokenizer, messages, prompt, thinking):
+def rendered(tokenizers, messages, prompt, thinking):
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt, enable_thinking=thinking)
+        text = tokenizers[0].apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt, enable_thinking=thinking)
     except Exception as error:
         return "refused" if "template" in type(error).__module__ or "jinja" in type(error).__module__ else str(error)
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids = tokenizers[1].encode(text, add_special_tokens=False).ids
     return f"{hashed(text.encode())}/{hashed(array.array('i', ids).tobytes())}"
 
 
-tokenizers = {name: load(name) for name in NAMES}
+loaded = {name: load(name) for name in NAMES}
 rng = random.Random(21)
 rows = []
 for _ in range(300):
     row = {"messages": conversation(rng), "add_generation_prompt": rng.random() < 0.5, "enable_thinking": rng.random() < 0.7}
-    for name, tokenizer in tokenizers.items():
-        row[name] = rendered(tokenizer, row["messages"], row["add_generation_prompt"], row["enable_thinking"])
+    for name, tokenizers in loaded.items():
+        row[name] = rendered(tokenizers, row["messages"], row["add_generation_prompt"], row["enable_thinking"])
     rows.append(json.dumps(row, ensure_ascii=False))
 data = ("\n".join(rows) + "\n").encode()
 subprocess.run(["zstd", "-q", "-19", "-f", f"--stream-size={len(data)}", "-o", "random.jsonl.zst"], input=data, check=True)
