@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "config/check_config.h"
 #include "config/option.h"
@@ -148,13 +151,25 @@ TEST(ConfigHash, ChangesWithEveryKeyThatChangesTheResult) {
                                          "optimizer.max_grad_norm=2",
                                          "train.method=full",
                                          "schedule.min_lr_ratio=0.1",
-                                         "loss_scale.initial=1024",
-                                         "loss_scale.growth_interval=100"};
+                                         "lora.modules_to_save=lm_head",
+                                         "lora.trainable_tokens=x",
+                                         "lora.trainable_token_indices=[3]"};
+  // Keys that have an effect beside another only.
+  const std::vector<std::pair<std::string, std::string>> changes_beside{
+      {"lora.modules_to_save=norm", "lora.ensure_weight_tying=true"},
+      {"lora.trainable_tokens=y", "lora.trainable_token_modules=lm_head"},
+      {"model.dtype=fp16", "loss_scale.initial=1024"},
+      {"model.dtype=fp16", "loss_scale.growth_interval=100"}};
   for (const std::string& change : changes)
     EXPECT_TRUE(hashes.insert(config_hash(sample({change}).values)).second) << change;
+  for (const auto& [other, change] : changes_beside) {
+    hashes.insert(config_hash(sample({other}).values));
+    EXPECT_TRUE(hashes.insert(config_hash(sample({other, change}).values)).second) << change;
+  }
   std::size_t affecting = 0;
   for (const Option& option : options()) affecting += option.affects_result ? 1 : 0;
-  EXPECT_EQ(changes.size(), affecting) << "a key was added: say here whether it changes the result";
+  EXPECT_EQ(changes.size() + changes_beside.size(), affecting)
+      << "a key was added: say here whether it changes the result";
 }
 
 TEST(DiffConfigs, NamesChangedKeysWithBothValues) {
