@@ -4,8 +4,9 @@
 namespace ranktune {
 
 std::string StreamDecoder::push(std::int32_t id) {
-  const std::string& bytes = tokenizer_->token_bytes(id);
-  if (!skip_special_ || !tokenizer_->is_special(id)) pending_ += bytes;
+  // Models with more rows than the tokenizer has tokens may choose one of the others.
+  if (id < tokenizer_->vocabulary_size() && (!skip_special_ || !tokenizer_->is_special(id)))
+    pending_ += tokenizer_->token_bytes(id);
   // What may still become a character stays: at most three bytes at the end.
   std::size_t keep = 0;
   for (std::size_t size = 1; size <= 3 && size <= pending_.size(); ++size) {

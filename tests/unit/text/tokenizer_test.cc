@@ -155,6 +155,7 @@ TEST_F(TokenizerTest, StreamsHoldBackHalfCharactersAndReplaceDamage) {
   EXPECT_EQ(stream.push(byte("a")), "\uFFFDa");
   EXPECT_EQ(stream.push(byte("\xBD")), "\uFFFD");
   EXPECT_EQ(stream.push(*tokenizer_->id_of("<|im_end|>")), "");
+  EXPECT_EQ(stream.push(tokenizer_->vocabulary_size()), "");  // a row of the model that is no token
   EXPECT_EQ(stream.push(byte("\xF0")), "");
   EXPECT_EQ(stream.push(byte("\x9F")), "");
   EXPECT_EQ(stream.finish(), "\uFFFD");
