@@ -6,34 +6,16 @@
 
 #include "base/error.h"
 #include "base/numeric.h"
+#include "storage/gguf_format.h"
 
 namespace ranktune {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x46554747;  // "GGUF"
 constexpr std::uint32_t kMaxDimensions = 4;
-constexpr std::uint64_t kDefaultAlignment = 32;
 constexpr int kMaxArrayDepth = 4;
 /// A value takes up to 32 times its bytes in memory, so the number of values is bounded beyond the file's
 /// size.
 constexpr std::uint64_t kMaxArrayValues = std::uint64_t{1} << 24;
-
-/// Value types of the metadata. Persistent.
-enum class ValueType : std::uint32_t {
-  kU8,
-  kI8,
-  kU16,
-  kI16,
-  kU32,
-  kI32,
-  kF32,
-  kBool,
-  kString,
-  kArray,
-  kU64,
-  kI64,
-  kF64,
-};
 
 /// Takes values off the front of a file's bytes; `context` says for errors what is being read.
 class Reader {
@@ -73,33 +55,33 @@ class Reader {
     return count;
   }
 
-  GgufValue take_value(ValueType type, int depth = 0) {
+  GgufValue take_value(GgufType type, int depth = 0) {
     switch (type) {
-      case ValueType::kU8:
+      case GgufType::kU8:
         return {std::uint64_t{take<std::uint8_t>()}};
-      case ValueType::kI8:
+      case GgufType::kI8:
         return {std::int64_t{take<std::int8_t>()}};
-      case ValueType::kU16:
+      case GgufType::kU16:
         return {std::uint64_t{take<std::uint16_t>()}};
-      case ValueType::kI16:
+      case GgufType::kI16:
         return {std::int64_t{take<std::int16_t>()}};
-      case ValueType::kU32:
+      case GgufType::kU32:
         return {std::uint64_t{take<std::uint32_t>()}};
-      case ValueType::kI32:
+      case GgufType::kI32:
         return {std::int64_t{take<std::int32_t>()}};
-      case ValueType::kU64:
+      case GgufType::kU64:
         return {take<std::uint64_t>()};
-      case ValueType::kI64:
+      case GgufType::kI64:
         return {take<std::int64_t>()};
-      case ValueType::kF32:
+      case GgufType::kF32:
         return {take<float>()};
-      case ValueType::kF64:
+      case GgufType::kF64:
         return {take<double>()};
-      case ValueType::kBool:
+      case GgufType::kBool:
         return {take<std::uint8_t>() != 0};
-      case ValueType::kString:
+      case GgufType::kString:
         return {take_string()};
-      case ValueType::kArray:
+      case GgufType::kArray:
         return {take_array(depth)};
     }
     fail("{}: {}: value type {} is unknown; the file is damaged or of a newer format", where_, context_,
@@ -109,7 +91,7 @@ class Reader {
  private:
   GgufValue::Array take_array(int depth) {
     require(depth < kMaxArrayDepth, "{}: {}: lists are nested too deeply", where_, context_);
-    const auto type = static_cast<ValueType>(take<std::uint32_t>());
+    const auto type = static_cast<GgufType>(take<std::uint32_t>());
     const std::uint64_t count = take_count(min_bytes(type), "list values");
     array_values_ += count;
     require(array_values_ <= kMaxArrayValues, "{}: {}: more than {} list values in one file are refused",
@@ -120,21 +102,21 @@ class Reader {
     return items;
   }
 
-  static std::uint64_t min_bytes(ValueType type) {
+  static std::uint64_t min_bytes(GgufType type) {
     switch (type) {
-      case ValueType::kU16:
-      case ValueType::kI16:
+      case GgufType::kU16:
+      case GgufType::kI16:
         return 2;
-      case ValueType::kU32:
-      case ValueType::kI32:
-      case ValueType::kF32:
+      case GgufType::kU32:
+      case GgufType::kI32:
+      case GgufType::kF32:
         return 4;
-      case ValueType::kU64:
-      case ValueType::kI64:
-      case ValueType::kF64:
-      case ValueType::kString:
+      case GgufType::kU64:
+      case GgufType::kI64:
+      case GgufType::kF64:
+      case GgufType::kString:
         return 8;
-      case ValueType::kArray:
+      case GgufType::kArray:
         return 12;
       default:
         return 1;
@@ -195,7 +177,7 @@ void require_apart(const std::vector<GgufTensor>& tensors, const std::string& wh
 }
 
 std::uint32_t take_version(Reader& reader, const std::string& where) {
-  require(reader.left() >= 8 && reader.take<std::uint32_t>() == kMagic, "{}: not a GGUF file", where);
+  require(reader.left() >= 8 && reader.take<std::uint32_t>() == kGgufMagic, "{}: not a GGUF file", where);
   const auto version = reader.take<std::uint32_t>();
   require((version & 0xFFFFu) != 0, "{}: a big-endian GGUF file, which is not supported", where);
   require(version == 2 || version == 3, "{}: GGUF version {} is not supported; versions 2 and 3 are", where,
@@ -230,7 +212,7 @@ GgufFile::GgufFile(FileBytes bytes, std::string where) : file_(std::move(bytes))
     reader.set_context("the metadata");
     std::string key(reader.take_string());
     reader.set_context(fmt::format("metadata \"{}\"", key));
-    const auto type = static_cast<ValueType>(reader.take<std::uint32_t>());
+    const auto type = static_cast<GgufType>(reader.take<std::uint32_t>());
     GgufValue value = reader.take_value(type);
     require(values_.emplace(key, std::move(value)).second, "{}: metadata \"{}\" is given twice", where_, key);
   }
@@ -246,7 +228,7 @@ GgufFile::GgufFile(FileBytes bytes, std::string where) : file_(std::move(bytes))
   }
 
   const auto alignment =
-      has("general.alignment") ? static_cast<std::uint64_t>(get_int("general.alignment")) : kDefaultAlignment;
+      has("general.alignment") ? static_cast<std::uint64_t>(get_int("general.alignment")) : kGgufAlignment;
   require(alignment >= 1 && alignment <= (1u << 20), "{}: an alignment of {} bytes is not possible", where_,
           alignment);
   const std::uint64_t start = (reader.position() + alignment - 1) / alignment * alignment;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/numeric.h"
 #include "storage/safetensors.h"
 
 namespace ranktune {
@@ -137,38 +138,37 @@ Json read_rope_scaling(const GgufFile& file, const Settings& settings, const Ggu
 
 constexpr double kLowFreqFactor = 1.0, kHighFreqFactor = 4.0;
 struct Llama3Scaling {
-  double factor;
-  std::int64_t positions;
+  double factor = 1, positions = 0;
+  double low_freq_factor = kLowFreqFactor, high_freq_factor = kHighFreqFactor;
 };
-/// Frequencies that turn less than kLowFreqFactor times in the first training's length are divided by the
-/// factor, those that turn more than kHighFreqFactor times are kept, the ones between are blended.
-bool gives_factors(Llama3Scaling scaling, const std::vector<float>& factors, double rope_theta) {
+/// Of the i-th of `count` rotary frequencies theta^-place.
+double frequency_place(std::size_t i, std::size_t count) {
+  return static_cast<double>(i) / static_cast<double>(count);
+}
+/// Frequencies that turn less than low_freq_factor times in the first training's length are divided by the
+/// factor, those that turn more than high_freq_factor times are kept, the ones between are blended.
+double divisor(const Llama3Scaling& scaling, double place, double rope_theta) {
+  const double turns = scaling.positions / (2 * std::numbers::pi * std::pow(rope_theta, place));
+  const double kept = std::clamp(
+      (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor), 0.0, 1.0);
+  return 1.0 / ((1.0 - kept) / scaling.factor + kept);
+}
+bool gives_divisors(const Llama3Scaling& scaling, const std::vector<float>& divisors, double rope_theta) {
   constexpr double kTolerance = 1e-4;
-  for (std::size_t i = 0; i < factors.size(); ++i) {
-    const double exponent = static_cast<double>(i) / static_cast<double>(factors.size());
-    const double wavelength = 2 * std::numbers::pi * std::pow(rope_theta, exponent);
-    const double turns = static_cast<double>(scaling.positions) / wavelength;
-    const double kept = std::clamp((turns - kLowFreqFactor) / (kHighFreqFactor - kLowFreqFactor), 0.0, 1.0);
-    const double wanted = 1.0 / ((1.0 - kept) / scaling.factor + kept);
-    if (!(std::abs(static_cast<double>(factors[i]) - wanted) <= kTolerance * wanted)) return false;
+  for (std::size_t i = 0; i < divisors.size(); ++i) {
+    const double wanted = divisor(scaling, frequency_place(i, divisors.size()), rope_theta);
+    if (!(std::abs(static_cast<double>(divisors[i]) - wanted) <= kTolerance * wanted)) return false;
   }
   return true;
 }
 
-/// One tensor that the model must have.
-struct Expected {
-  std::string gguf, name;
-  std::vector<std::int64_t> shape;
-  std::int64_t rotary_heads = 0;
-};
-
-void add_linear(std::vector<Expected>& list, const Expected& weight, bool bias) {
+void add_linear(std::vector<GgufPlace>& list, const GgufPlace& weight, bool bias) {
   list.push_back({weight.gguf + ".weight", weight.name + ".weight", weight.shape, weight.rotary_heads});
   if (bias)
     list.push_back({weight.gguf + ".bias", weight.name + ".bias", {weight.shape[0]}, weight.rotary_heads});
 }
 
-void add_layer(std::vector<Expected>& list, const GgufModel& m, std::int64_t layer) {
+void add_layer(std::vector<GgufPlace>& list, const GgufModel& m, std::int64_t layer) {
   const std::string from = fmt::format("blk.{}.", layer), to = fmt::format("model.layers.{}.", layer);
   const std::int64_t C = m.hidden_size, I = m.intermediate_size, Q = m.heads * m.head_dim,
                      KV = m.kv_heads * m.head_dim;
@@ -267,21 +267,74 @@ Json gguf_config(const GgufModel& model) {
   return config;
 }
 
-std::vector<GgufSource> map_gguf_tensors(const GgufFile& file, const GgufModel& model) {
-  std::vector<Expected> expected{
+std::vector<GgufPlace> gguf_places(const GgufModel& model) {
+  std::vector<GgufPlace> places{
       {"token_embd.weight", "model.embed_tokens.weight", {model.vocab_size, model.hidden_size}}};
+  for (std::int64_t layer = 0; layer < model.layers; ++layer) add_layer(places, model, layer);
+  places.push_back({"output_norm.weight", "model.norm.weight", {model.hidden_size}});
+  if (!model.tied_head)
+    places.push_back({"output.weight", "lm_head.weight", {model.vocab_size, model.hidden_size}});
+  return places;
+}
+
+void add_model_settings(const GgufModel& model, GgufMetadata& metadata) {
+  const std::string& family = model.model_type;
+  require(
+      family != "qwen2" || model.heads * model.head_dim == model.hidden_size,
+      "programs that read GGUF take qwen2 models whose heads fill the hidden size: {} heads of {} are not {}",
+      model.heads, model.head_dim, model.hidden_size);
+  require(family == "llama" || (!model.mlp_bias && model.attention_bias == (family == "qwen2")),
+          "programs that read GGUF know no {} model with these biases", family);
+  const auto key = [&](const char* name) { return fmt::format("{}.{}", family, name); };
+  const auto add_size = [&](const char* name, std::int64_t value) {
+    metadata.add_u32(key(name), narrow<std::uint32_t>(value, name));
+  };
+  add_size("block_count", model.layers);
+  add_size("context_length", model.max_positions);
+  add_size("embedding_length", model.hidden_size);
+  add_size("feed_forward_length", model.intermediate_size);
+  add_size("attention.head_count", model.heads);
+  add_size("attention.head_count_kv", model.kv_heads);
+  add_size("attention.key_length", model.head_dim);
+  add_size("attention.value_length", model.head_dim);
+  metadata.add_f32(key("attention.layer_norm_rms_epsilon"), static_cast<float>(model.norm_eps));
+  metadata.add_f32(key("rope.freq_base"), static_cast<float>(model.rope_theta));
+  add_size("rope.dimension_count", model.head_dim);
+  if (family == "llama") add_size("vocab_size", model.vocab_size);
+  if (model.rope_scaling.is_null()) return;
+  const auto type = model.rope_scaling.at("rope_type").get<std::string>();
+  if (type == "llama3") {
+    require(family == "llama",
+            "programs that read GGUF know llama3 rope scaling of llama models only, not of {}", family);
+    return;  // it is in rope_freqs.weight
+  }
+  require(type == "linear", "rope scaling \"{}\" cannot be written to GGUF; linear and llama3 can", type);
+  metadata.add_text(key("rope.scaling.type"), type);
+  metadata.add_f32(key("rope.scaling.factor"), model.rope_scaling.at("factor").get<float>());
+}
+
+std::vector<float> rope_divisors(const GgufModel& model) {
+  const Json& scaling = model.rope_scaling;
+  if (scaling.is_null() || scaling.at("rope_type") != "llama3") return {};
+  const auto number = [&](const char* key) { return scaling.at(key).get<double>(); };
+  const Llama3Scaling wanted{.factor = number("factor"),
+                             .positions = number("original_max_position_embeddings"),
+                             .low_freq_factor = number("low_freq_factor"),
+                             .high_freq_factor = number("high_freq_factor")};
+  std::vector<float> divisors(static_cast<std::size_t>(model.head_dim / 2));
+  for (std::size_t i = 0; i < divisors.size(); ++i)
+    divisors[i] = static_cast<float>(divisor(wanted, frequency_place(i, divisors.size()), model.rope_theta));
+  return divisors;
+}
+
+std::vector<GgufSource> map_gguf_tensors(const GgufFile& file, const GgufModel& model) {
   // A file cannot have more layers than tensors, whatever its metadata say.
   require(static_cast<std::uint64_t>(model.layers) <= file.tensors().size(),
           "{}: {} layers are announced, but there are {} tensors", file.where(), model.layers,
           file.tensors().size());
-  for (std::int64_t layer = 0; layer < model.layers; ++layer) add_layer(expected, model, layer);
-  expected.push_back({"output_norm.weight", "model.norm.weight", {model.hidden_size}});
-  if (!model.tied_head)
-    expected.push_back({"output.weight", "lm_head.weight", {model.vocab_size, model.hidden_size}});
-
   std::vector<GgufSource> sources;
   std::set<std::string_view> used{"rope_freqs.weight"};
-  for (const Expected& wanted : expected) {
+  for (const GgufPlace& wanted : gguf_places(model)) {
     const GgufTensor& tensor = require_tensor(file, wanted.gguf);
     require(tensor.shape == wanted.shape, "{}: tensor \"{}\" has shape {}, but the metadata ask for {}",
             file.where(), tensor.name, shape_text(tensor.shape), shape_text(wanted.shape));
@@ -301,7 +354,7 @@ std::optional<Json> llama3_scaling(const std::vector<float>& factors, double rop
   // Llama 3's own length first: with few frequencies several lengths may give the same factors.
   for (const std::int64_t positions :
        {8192, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384, 32768, 65536, 131072})
-    if (gives_factors({factor, positions}, factors, rope_theta))
+    if (gives_divisors({.factor = factor, .positions = static_cast<double>(positions)}, factors, rope_theta))
       return Json{{"rope_type", "llama3"},
                   {"factor", factor},
                   {"low_freq_factor", kLowFreqFactor},

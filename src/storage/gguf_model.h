@@ -7,10 +7,11 @@
 
 #include "base/json.h"
 #include "storage/gguf.h"
+#include "storage/gguf_writer.h"
 
 namespace ranktune {
 
-/// What a GGUF's metadata and tensors say about the decoder, in config.json's words.
+/// What a GGUF's metadata and tensors say, or are to say, about the decoder, in config.json's words.
 struct GgufModel {
   std::string architecture;  ///< "LlamaForCausalLM", "Qwen2ForCausalLM" or "Qwen3ForCausalLM"
   std::string model_type;    ///< "llama", "qwen2" or "qwen3"; the same as general.architecture
@@ -32,6 +33,24 @@ GgufModel read_gguf_model(const GgufFile& file);
 /// The model's part of config.json (without token ids and dtype).
 Json gguf_config(const GgufModel& model);
 
+/// A tensor of such a model by both of its names.
+struct GgufPlace {
+  std::string gguf;  ///< "blk.0.attn_q.weight"
+  std::string name;  ///< in the Hugging Face folder
+  std::vector<std::int64_t> shape;
+  std::int64_t rotary_heads = 0;  ///< see GgufSource
+};
+
+/// Every tensor that the model has but rope_freqs.weight: embedding, layers, norm, head.
+std::vector<GgufPlace> gguf_places(const GgufModel& model);
+
+/// The settings that read_gguf_model reads, under the keys and in the types that llama.cpp's programs expect.
+/// Error for what they cannot say or do not compute.
+void add_model_settings(const GgufModel& model, GgufMetadata& metadata);
+
+/// rope_freqs.weight of a model with llama3 scaling, or nothing.
+std::vector<float> rope_divisors(const GgufModel& model);
+
 /// A tensor of the Hugging Face folder and where it comes from.
 struct GgufSource {
   std::string name;  ///< in the Hugging Face folder
@@ -41,8 +60,7 @@ struct GgufSource {
   std::int64_t rotary_heads = 0;
 };
 
-/// Embedding, layers, norm, head: every tensor that the model has, with its shape checked. Error where one is
-/// missing or where the file has one more than these.
+/// gguf_places in the file, their shapes checked. Error where one is missing or where the file has one more.
 std::vector<GgufSource> map_gguf_tensors(const GgufFile& file, const GgufModel& model);
 
 /// rope_freqs.weight holds for each rotary frequency what it is divided by. The "llama3" rope_scaling that

@@ -5,12 +5,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "storage/gguf_format.h"
 
 namespace ranktune {
 namespace {
-
-/// Token types of tokenizer.ggml.token_type.
-enum TokenType : std::int64_t { kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5 };
 
 /// How a family's tokenizer.json is put together around its vocabulary, as published by the family's authors.
 struct Recipe {
@@ -51,17 +49,29 @@ constexpr std::array kRecipes{
         kGpt2Decoder},
 };
 
+std::string known_pre_tokenizers() {
+  std::string known;
+  for (const Recipe& recipe : kRecipes) known += fmt::format("{}{}", known.empty() ? "" : ", ", recipe.pre);
+  return known;
+}
+
 const Recipe& find_recipe(const GgufFile& file) {
   const std::string_view model = file.get_string("tokenizer.ggml.model");
   require(model == "gpt2", "{}: tokenizer \"{}\" is not supported; byte-level BPE (\"gpt2\") is",
           file.where(), model);
   const std::string_view pre = file.get_string("tokenizer.ggml.pre");
-  std::string known;
-  for (const Recipe& recipe : kRecipes) {
+  for (const Recipe& recipe : kRecipes)
     if (recipe.pre == pre) return recipe;
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", recipe.pre);
-  }
-  fail("{}: pre-tokenizer \"{}\" is not supported; supported are {}", file.where(), pre, known);
+  fail("{}: pre-tokenizer \"{}\" is not supported; supported are {}", file.where(), pre,
+       known_pre_tokenizers());
+}
+
+/// Without what changes no ids.
+Json without_offsets(Json pre_tokenizer) {
+  if (pre_tokenizer.is_object()) pre_tokenizer.erase("trim_offsets");
+  if (pre_tokenizer.is_structured())
+    for (Json& part : pre_tokenizer) part = without_offsets(std::move(part));
+  return pre_tokenizer;
 }
 
 /// A text as a JSON string.
@@ -79,8 +89,9 @@ struct Tokens {
   std::vector<std::string_view> texts;
   std::vector<std::int64_t> types;
 
-  bool is_special(std::size_t id) const { return types[id] == kControl || types[id] == kUnknown; }
-  bool is_added(std::size_t id) const { return is_special(id) || types[id] == kUserDefined; }
+  bool is(std::size_t id, GgufToken type) const { return types[id] == static_cast<std::int64_t>(type); }
+  bool is_special(std::size_t id) const { return is(id, GgufToken::kControl) || is(id, GgufToken::kUnknown); }
+  bool is_added(std::size_t id) const { return is_special(id) || is(id, GgufToken::kUserDefined); }
 };
 
 Tokens read_tokens(const GgufFile& file) {
@@ -120,7 +131,7 @@ std::string vocabulary_json(const GgufFile& file, const Tokens& tokens, const Re
   std::unordered_set<std::string_view> all;
   std::string json = "{";
   for (std::size_t id = 0; id < tokens.texts.size(); ++id) {
-    if (tokens.types[id] == kUnused) continue;
+    if (tokens.is(id, GgufToken::kUnused)) continue;
     const std::string text = quoted(tokens.texts[id], file.where(), fmt::format("token {}", id));
     require(all.insert(tokens.texts[id]).second, "{}: token {} ({}) has the text of another one",
             file.where(), id, text);
@@ -199,7 +210,8 @@ GgufTokenizer read_gguf_tokenizer(const GgufFile& file) {
   GgufTokenizer tokenizer;
   tokenizer.pre_tokenizer = recipe.pre;
   tokenizer.ids = tokens.texts.size();
-  for (const std::int64_t type : tokens.types) tokenizer.tokens += type == kUnused ? 0 : 1;
+  for (std::size_t id = 0; id < tokens.types.size(); ++id)
+    if (!tokens.is(id, GgufToken::kUnused)) ++tokenizer.tokens;
   tokenizer.bos = read_id(file, tokens, "bos");
   tokenizer.eos = read_id(file, tokens, "eos");
   tokenizer.pad = read_id(file, tokens, "padding");
@@ -221,6 +233,18 @@ GgufTokenizer read_gguf_tokenizer(const GgufFile& file) {
       vocabulary, merges_json(file, texts));
   tokenizer.config = tokenizer_config(tokens, recipe, tokenizer, read_id(file, tokens, "unknown"));
   return tokenizer;
+}
+
+std::string gguf_pre_tokenizer(const Json& tokenizer_json, const std::string& where) {
+  const Json splitting = without_offsets(tokenizer_json.value("pre_tokenizer", Json()));
+  const Json model = tokenizer_json.value("model", Json::object());
+  const bool ignore_merges = json_get_or<bool>(model, "ignore_merges", false, where);
+  for (const Recipe& recipe : kRecipes)
+    if (recipe.ignore_merges == ignore_merges &&
+        without_offsets(Json::parse(recipe.pre_tokenizer)) == splitting)
+      return std::string(recipe.pre);
+  fail("{}: its \"pre_tokenizer\" has no name in GGUF that is known here; known are those of {}", where,
+       known_pre_tokenizers());
 }
 
 }  // namespace ranktune

@@ -26,4 +26,8 @@ struct GgufTokenizer {
 /// tokens.
 GgufTokenizer read_gguf_tokenizer(const GgufFile& file);
 
+/// The name that tokenizer.ggml.pre has for the splitting and merging of a tokenizer.json. Error, with
+/// `where`, where it is none of the above.
+std::string gguf_pre_tokenizer(const Json& tokenizer_json, const std::string& where);
+
 }  // namespace ranktune

@@ -96,13 +96,6 @@ void write_configs(const Path& folder, const GgufModel& model, const GgufTokeniz
   write_file(folder / "tokenizer.json", tokenizer.tokenizer_json);
 }
 
-void require_space(const Path& folder, std::uint64_t bytes) {
-  const std::uint64_t available = free_bytes(folder);
-  require(bytes <= available,
-          "{}: {} MB are needed, but {} MB are free; free some space or give another folder",
-          folder.parent_path().string(), bytes / 1000000 + 1, available / 1000000);
-}
-
 }  // namespace
 
 ImportSummary import_gguf(const ImportOptions& options) {
@@ -130,7 +123,7 @@ ImportSummary import_gguf(const ImportOptions& options) {
   summary.parameters = summary.weight_bytes / dtype_size(options.dtype);
 
   NewFolder folder(options.folder, options.overwrite);
-  require_space(folder.filling(), summary.weight_bytes + 2 * tokenizer.tokenizer_json.size());
+  folder.require_space(summary.weight_bytes + 2 * tokenizer.tokenizer_json.size());
   ShardedWriteOptions write;
   write.folder = folder.filling();
   write_sharded(write, specs, [&](std::size_t index, const ByteSink& sink) {

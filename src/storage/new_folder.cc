@@ -51,6 +51,17 @@ NewFolder::~NewFolder() {
   if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
 }
 
+void NewFolder::require_space(std::uint64_t bytes) const {
+  ranktune::require_space(path_.parent_path(), bytes);
+}
+
+void require_space(const Path& place, std::uint64_t bytes) {
+  const std::uint64_t available = free_bytes(place);
+  require(bytes <= available,
+          "{}: {} MB are needed, but {} MB are free; free some space or give another folder", place.string(),
+          bytes / 1000000 + 1, available / 1000000);
+}
+
 void NewFolder::commit() {
   sync_folder(temporary_);
   if (::rename(temporary_.c_str(), path_.c_str()) == 0) {  // nothing was there, or an empty folder

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "base/file.h"
 
 namespace ranktune {
@@ -15,6 +17,8 @@ class NewFolder {
   NewFolder& operator=(const NewFolder&) = delete;
   ~NewFolder();
 
+  /// See the function below.
+  void require_space(std::uint64_t bytes) const;
   /// Where to put the files.
   const Path& filling() const { return temporary_; }
   void commit();
@@ -22,5 +26,8 @@ class NewFolder {
  private:
   Path path_, temporary_;
 };
+
+/// Error, with both numbers, where fewer than `bytes` are free on the filesystem of the folder `place`.
+void require_space(const Path& place, std::uint64_t bytes);
 
 }  // namespace ranktune

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/nearest.h"
 #include "text/render_chat.h"
+#include "text/template_text.h"
 
 namespace ranktune {
 
@@ -127,6 +128,12 @@ std::optional<ChatStyle> recognise(const TemplateText& text) {
   return std::nullopt;
 }
 
+std::string fingerprint_of(const ChatStyle& style) {
+  Hasher hasher;
+  hasher.add("ranktune chat template 1\n").add(std::to_string(static_cast<int>(style.family))).add("\n");
+  return hasher.add(style.default_system).add("\n").add(style.end_of_turn).hex();
+}
+
 // A model's own template and the file it stands in.
 struct Source {
   Path file;
@@ -203,11 +210,29 @@ std::optional<ChatTemplate> ChatTemplate::find_own(const Path& model_folder) {
   return make({*std::move(style), {}});
 }
 
+std::string own_template_text(const Path& model_folder) {
+  const std::optional<Source> source = find_source(model_folder);
+  return source ? source->text : "";
+}
+
+std::string template_jinja(const ChatTemplate& chat_template) {
+  std::string system;
+  if (!chat_template.default_system().empty())
+    system = fmt::format(
+        "{{% if loop.first and messages[0]['role'] != 'system' %}}{{{{ '<|im_start|>system\\n{}{}\\n' }}}}"
+        "{{% endif %}}",
+        chat_template.default_system(), chat_template.end_of_turn());
+  const std::string chatml = fmt::format(
+      "{{% for message in messages %}}{}{{{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + "
+      "'{}' + '\\n'}}}}{{% endfor %}}{{% if add_generation_prompt %}}{{{{ '<|im_start|>assistant\\n' }}}}"
+      "{{% endif %}}",
+      system, chat_template.end_of_turn());
+  const std::optional<ChatStyle> style = recognise(outline_of(chatml));
+  return style && fingerprint_of(*style) == chat_template.fingerprint() ? chatml : "";
+}
+
 ChatTemplate ChatTemplate::make(Definition definition) {
-  Hasher hasher;
-  hasher.add("ranktune chat template 1\n").add(std::to_string(static_cast<int>(definition.family))).add("\n");
-  hasher.add(definition.default_system).add("\n").add(definition.end_of_turn);
-  definition.fingerprint = hasher.hex();
+  definition.fingerprint = fingerprint_of(definition);
   return ChatTemplate(std::make_shared<const Definition>(std::move(definition)));
 }
 

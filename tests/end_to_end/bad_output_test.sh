@@ -39,9 +39,13 @@ for n in 1 2; do
 done
 [[ $(cat "$work/first/done.json") == "$done_before" ]] || fail "a refused run took the mark of a finished one"
 expect_refusal 1 "exists already" "$ranktune" export --adapter "$work/first/adapter" --output "$work/first"
+expect_refusal 1 "exists already" "$ranktune" export --adapter "$work/first/adapter" --merge --model "$model" --output "$work/first"
+expect_refusal 1 "exists already" "$ranktune" export --gguf "$work/first/done.json" --model "$model"
+expect_refusal 1 "--output FOLDER or --gguf FILE" "$ranktune" export --adapter "$work/first/adapter"
 for place in "$work/readonly" "$work/file"; do
   expect_refusal 1 "$place" "$ranktune" export --adapter "$work/first/adapter" --output "$place/x"
   expect_refusal 1 "$place" "$ranktune" export --adapter "$work/first/adapter" --merge --model "$model" --output "$place/x"
+  expect_refusal 1 "$place" "$ranktune" export --gguf "$place/x.gguf" --model "$model"
   echo '{"prompt": "x"}' >"$work/prompts.jsonl"
   expect_refusal 1 "$place" "$ranktune" generate --model "$model" --max-new-tokens 2 --input "$work/prompts.jsonl" --output "$place/x"
 done
@@ -52,7 +56,9 @@ fill 8k
 expect_refusal 1 "$space" "$ranktune" prep --model "$model" --output "$work/full/x.h5" "$work/chats.jsonl"
 expect_refusal 1 "1 MB are needed, but 0 MB are free" "$ranktune" import "$gguf" "$work/full/x"
 expect_refusal 1 "$space" "$ranktune" export --adapter "$work/first/adapter" --output "$work/full/x"
-expect_refusal 1 "$space" "$ranktune" export --adapter "$work/first/adapter" --merge --model "$model" --output "$work/full/x"
+expect_refusal 1 "4 MB are needed, but 0 MB are free" "$ranktune" export --adapter "$work/first/adapter" --merge --model "$model" \
+  --output "$work/full/x"
+expect_refusal 1 "2 MB are needed, but 0 MB are free" "$ranktune" export --gguf "$work/full/x.gguf" --type F16 --model "$model"
 
 # An older file of that name stays as it was.
 head -n 1 "$work/chats.jsonl" >"$work/small.jsonl"

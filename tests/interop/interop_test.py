@@ -14,7 +14,7 @@ os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="2", OMPI_ALLOW_RUN_AS_ROO
 import h5py
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 ranktune, gguf = sys.argv[1:3]
 project = Path(__file__).resolve().parents[2]
@@ -61,12 +61,40 @@ def check_data(work: Path, tokenizer) -> None:
     print(f"h5py: {len(rows)} rows as transformers renders them")
 
 
-def greedy(model, tokenizer, prompt: str) -> str:
+def greedy(model, tokenizer, prompt: str, stop: str | None = "<|im_end|>") -> str:
     text = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False)
     ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")
-    stop = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    out = model.generate(**ids, max_new_tokens=24, do_sample=False, eos_token_id=stop, pad_token_id=stop)
+    end = {} if stop is None else {"eos_token_id": tokenizer.convert_tokens_to_ids(stop)}
+    out = model.generate(**ids, max_new_tokens=24, do_sample=False, **end)
     return tokenizer.decode(out[0, ids["input_ids"].shape[1]:], skip_special_tokens=True)
+
+
+@torch.no_grad()
+def check_merged(work: Path, adapted, tokenizer, answers: list[str]) -> str:
+    """The merged folder is a model as transformers knows them: shards, type, tokenizer, template, and where answers end."""
+    merge = ("export", "--adapter", work / "run/adapter", "--merge", "--model", work / "model")
+    run(ranktune, *merge, "--output", work / "merged", "--max-shard-size", "100MB")
+    run(ranktune, *merge, "--output", work / "small", "--dtype", "bf16")
+    exact = AutoModelForCausalLM.from_pretrained(work / "merged", dtype="auto")
+    small = AutoModelForCausalLM.from_pretrained(work / "small", dtype="auto")
+    assert exact.dtype == torch.float32 and small.dtype == torch.bfloat16
+    shards = sorted((work / "merged").glob("model-*.safetensors"))
+    sizes = [path.stat().st_size for path in shards]
+    assert len(shards) > 4 and sorted(sizes)[-2] <= 100e6 < max(sizes), f"{sizes}: only the embedding needs a larger file"
+    for name, parameter in exact.named_parameters():
+        assert torch.equal(small.get_parameter(name), parameter.to(torch.bfloat16)), f"{name} was not rounded once"
+    probe = tokenizer("The cluster hums at night.", return_tensors="pt")
+    difference = (exact(**probe).logits - adapted(**probe).logits).abs().max().item()
+    assert difference < 2e-4, f"merged logits differ by {difference}"
+
+    assert GenerationConfig.from_pretrained(work / "merged").eos_token_id in (2, [2]), "the end of turn ends nothing"
+    own = AutoTokenizer.from_pretrained(work / "merged")
+    chat = [{"role": "user", "content": PROMPTS[0]}]
+    assert own.apply_chat_template(chat, tokenize=False) == tokenizer.apply_chat_template(chat, tokenize=False)
+    assert own.get_vocab() == tokenizer.get_vocab()
+    assert [greedy(exact, own, prompt, None) for prompt in PROMPTS] == answers, "generate() of the merged model answers otherwise"
+    assert ours(work, "--model", work / "merged") == answers, "our own answers of the merged model"
+    return f"{difference:.1e} in {len(shards)} shards"
 
 
 def ours(work: Path, *arguments: object) -> list[str]:
@@ -88,8 +116,6 @@ def main() -> None:
         (work / "train.toml").write_text(CONFIG.format(work=work), encoding="utf-8")
         run(ranktune, "train", work / "train.toml")
         run(ranktune, "export", "--adapter", work / "run/adapter", "--output", work / "peft")
-        run(ranktune, "export", "--adapter", work / "run/adapter", "--merge", "--model", work / "model",
-            "--output", work / "merged")
         base = AutoModelForCausalLM.from_pretrained(work / "model", dtype=torch.float32)
         before = [greedy(base, tokenizer, p) for p in PROMPTS]
         assert ours(work, "--model", work / "model") == before, "answers of the base model differ"
@@ -99,11 +125,8 @@ def main() -> None:
         after = [greedy(adapted, tokenizer, p) for p in PROMPTS]
         assert after != before, "training changed nothing"
         assert ours(work, "--model", work / "model", "--adapter", work / "run/adapter") == after, "answers differ from PEFT's"
-        merged = AutoModelForCausalLM.from_pretrained(work / "merged", dtype=torch.float32)
-        probe = tokenizer("The cluster hums at night.", return_tensors="pt")
-        difference = (merged(**probe).logits - adapted(**probe).logits).abs().max().item()
-        assert difference < 2e-4, f"merged logits differ by {difference}"
-        print(f"PEFT and transformers: the same answers; merged logits within {difference:.1e}")
+        merged = check_merged(work, adapted, tokenizer, after)
+        print(f"PEFT and transformers: the same answers; merged logits within {merged}")
 
 
 main()

@@ -2,6 +2,7 @@
 """Makes the files beside it. Needs the packages gguf, numpy, safetensors, tokenizers and torch; the tests do not.
 
 dequantize.safetensors   NAME.blocks (random ggml blocks) and NAME.values (what gguf.quants.dequantize makes of them)
+quantize.safetensors     fp32 rows, and the Q8_0 blocks that gguf.quants.quantize makes of them
 rounding.safetensors     fp32 bit patterns, and what torch rounds them to; fp16 bit patterns, and what torch widens them to
 reference.safetensors    a small file as the safetensors package writes it
 metadata.gguf            every kind of metadata value and a few tensors, as gguf.GGUFWriter writes them
@@ -48,6 +49,19 @@ def make_dequantize() -> None:
         values = gguf.quants.dequantize(stored, kind).astype(np.float32)
         tensors[f"{kind.name}.values"] = torch.from_numpy(values.reshape(-1).copy())
     save_file(tensors, HERE / "dequantize.safetensors")
+
+
+def make_quantize() -> None:
+    rows = np.random.default_rng(20260102)
+    values = rows.standard_normal((200, 32), dtype=np.float32) * np.exp2(rows.integers(-20, 12, (200, 1))).astype(np.float32)
+    whole = rows.integers(-127, 128, (40, 32)).astype(np.float32)
+    whole[:, 0] = 127  # a scale of 1: halves are ties
+    edges = np.zeros((6, 32), dtype=np.float32)
+    edges[1, 5], edges[2, :2], edges[3, 0] = -3.5, (1e-7, -1e-7), 65504 * 127
+    edges[4], edges[5, :4] = 0.49999997, (127, 0.49999997, -0.5, 126.5)
+    values = np.concatenate([values, whole, whole + rows.choice([-0.5, 0.0, 0.5], whole.shape).astype(np.float32), edges])
+    blocks = gguf.quants.quantize(values, Q.Q8_0)
+    save_file({"values": torch.from_numpy(values), "blocks": torch.from_numpy(blocks.copy())}, HERE / "quantize.safetensors")
 
 
 def make_rounding() -> None:
@@ -209,6 +223,7 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: make_golden.py QWEN2.5_TOKENIZER_JSON")
     make_dequantize()
+    make_quantize()
     make_rounding()
     make_reference()
     make_metadata()

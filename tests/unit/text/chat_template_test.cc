@@ -6,6 +6,7 @@
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 #include "support/zst_file.h"
+#include "text/template_text.h"
 
 namespace ranktune {
 namespace {
@@ -83,6 +84,25 @@ TEST(ChatTemplate, ClosesTheLastTurnThatTheFirstQwen15TemplateLeftOpen) {
   EXPECT_EQ(fixed.name(), "qwen1.5");
   const std::vector<Message> messages{{"user", "q"}, {"assistant", "a"}};
   EXPECT_TRUE(fixed.render_text(messages, false).ends_with("a<|im_end|>\n"));
+}
+
+// Recognised again by its text, it renders the same: that is how a merged model carries what it was trained
+// with.
+TEST(ChatTemplate, JinjaOfChatMlIsTheSameTemplate) {
+  const std::vector<Message> messages{{"user", "q"}, {"assistant", "a"}};
+  for (const char* name : {"chatml", "qwen1.5", "qwen2", "qwen2.5", "qwen3-instruct", "smollm2"}) {
+    const ChatTemplate named = load_config(Json::object(), name);
+    const ChatTemplate again = load_config({{"chat_template", template_jinja(named)}});
+    EXPECT_EQ(again.fingerprint(), named.fingerprint()) << name;
+    EXPECT_EQ(again.render_text(messages, true), named.render_text(messages, true)) << name;
+  }
+  EXPECT_EQ(template_jinja(load_config(Json::object(), "qwen2")), one_line("You are a helpful assistant."));
+  for (const char* name : {"qwen1", "qwen3", "default"})
+    EXPECT_EQ(template_jinja(load_config(Json::object(), name)), "") << name;
+  const TempDir folder;
+  EXPECT_EQ(own_template_text(folder.path()), "");
+  write_file(folder / "chat_template.jinja", "{{ unknown }}");
+  EXPECT_EQ(own_template_text(folder.path()), "{{ unknown }}");
 }
 
 TEST(ChatTemplate, TakesTheDefaultOfAListAndTheJinjaFileFirst) {
