@@ -288,12 +288,14 @@ void RunLease::Impl::renew() {
 }
 
 void RunLease::Impl::renew_for_ever() {
-  for (;;) {
+  for (;;) {  // the claim itself was the first sign of life
+    {
+      std::unique_lock lock(mutex_);
+      if (wake_.wait_for(lock, std::chrono::duration<double>(setup_.timing.renewal),
+                         [this] { return stopping_ || lost_; }))
+        return;
+    }
     renew();
-    std::unique_lock lock(mutex_);
-    if (wake_.wait_for(lock, std::chrono::duration<double>(setup_.timing.renewal),
-                       [this] { return stopping_ || lost_; }))
-      return;
   }
 }
 
