@@ -25,7 +25,7 @@ same_adapter plain transient
 # a scale at which some of the steps overflow, and not the first
 half() { # RANKS NAME ARGS...
   train "$1" "$2" --set model.dtype=fp16 --set "loss_scale.initial=$scale" --set "loss_scale.minimum=$scale" --set train.max_steps=10 \
-    --set batch.sequences_per_step=3 --set optimizer.lr=1e-3 "${@:3}"
+    --set batch.sequences_per_step=3 --set optimizer.lr=1e-3 --set data.validation=[] --set train.validate_every=0 "${@:3}"
 }
 for exponent in 26 25 24 23 22 21 20 19 18; do
   scale=$((1 << exponent))
@@ -71,7 +71,7 @@ PY
 "$ranktune" prep --model "$work/model" --output "$work/train.h5" --max-length 256 "$work/chats.jsonl" >/dev/null
 spiky() { # RANKS NAME ARGS...
   train "$1" "$2" --set train.max_steps=90 --set batch.sequences_per_step=1 --set optimizer.lr=1e-2 --set checkpoint.every=20 \
-    --set train.validate_every=1000 --set guard.spike_factor=1.8 --set guard.spike_window=8 "${@:3}" 2>"$work/$2.log"
+    --set data.validation=[] --set train.validate_every=0 --set guard.spike_factor=1.8 --set guard.spike_window=8 "${@:3}" 2>"$work/$2.log"
 }
 spiky 1 spikes --set guard.loss_spike=skip
 events spikes | grep -q "loss_spike" || { tail -n 20 "$work/spikes/metrics.jsonl"; fail "no spike"; }

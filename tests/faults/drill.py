@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The fault drill: the real program with real ranks, and real faults; every run must end as if nothing had happened.
 
-usage: drill.py RANKTUNE GROUP [--seed N]        GROUP: processes
+usage: drill.py RANKTUNE GROUP [--seed N]        GROUP: processes, damage
 """
 import argparse
 import importlib

@@ -235,8 +235,9 @@ class Job:
         self.until(self.saving, "a save", pause=0.001)
 
     # Its end.
-    def expect_end(self, codes, cause: str | None, within: float = 60, gone_within: float = 10):
-        """It ends with one of these codes within that time, one line tells the cause, and soon none of its processes is left."""
+    def expect_end(self, codes, cause: str | None, within: float = 60, gone_within: float = 10, but: str = "nothing"):
+        """It ends with one of these codes within that time, one line tells the cause, and soon none of its processes is left but
+        those of the program `but`."""
         codes = codes if isinstance(codes, tuple) else (codes,)
         try:
             code = self.process.wait(within)
@@ -252,7 +253,7 @@ class Job:
         if cause is not None and not (len(said) == 1 and re.search(cause, said[0])):
             raise self.finding(f"not one line of cause with \"{cause}\", but {said}")
         try:
-            until(lambda: not self.left(), gone_within, "")
+            until(lambda: all(command_of(pid).startswith((but, "(gone)")) for pid in self.left()), gone_within, "")
         except Failed:
             raise self.finding(f"{gone_within:.0f} s later these are left: {list(map(command_of, self.left()))}") from None
         self.expect_resumed()
