@@ -24,7 +24,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr LeaseTiming kQuick{.renewal = 0.05, .expiry = 30, .patience = 0.3};
-constexpr LeaseTiming kImpatient{.renewal = 0.05, .expiry = 0.6, .patience = 0.3};
+constexpr LeaseTiming kImpatient{.renewal = 0.05, .expiry = 0.6, .patience = 30};
 /// Gives no further sign of life, as a stopped process.
 constexpr LeaseTiming kMute{.renewal = 1000, .expiry = 0.6, .patience = 0.3};
 
