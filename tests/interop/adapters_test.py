@@ -196,7 +196,7 @@ def peft_in_ours(work: Work, name: str, settings: dict) -> str:
     _, metrics = work.train(f"peft_{name}", f"model.adapter={folder}", f"train.max_steps={steps}",
                             f"batch.sequences_per_step={len(work.rows)}")
     found = [row["loss"] for row in metrics if "loss" in row] + [metrics[-1]["validation_loss"]]
-    assert abs(expected[0] - work.loss(work.base())) > 1e-2, "the adapter does nothing"
+    assert abs(expected[0] - work.loss(work.base())) > 1e-3, "the adapter does nothing"
     worst = max(near(ours, theirs, f"{name}: loss {i} of PEFT's in ours", TRAINING_TOLERANCE if i else TOLERANCE)
                 for i, (ours, theirs) in enumerate(zip(found, expected)))
     return f"PEFT's in ours {worst:.0e}"
