@@ -44,14 +44,14 @@ def golden(work: Path, name: str) -> Path:
     return folder
 
 
-def add_adapter(folder: Path, out: Path) -> torch.nn.Module:
-    """A random adapter for PEFT on all linears, and the base with it merged, in fp32."""
+def add_adapter(folder: Path, out: Path, size: float) -> torch.nn.Module:
+    """A random adapter of that size for PEFT on all linears, and the base with it merged, in fp32."""
     torch.manual_seed(1)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
                            LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False))
     for name, parameter in model.named_parameters():
         if "lora_" in name:
-            parameter.data *= 0.2
+            parameter.data *= size
     model.save_pretrained(out)
     return model.merge_and_unload().eval()
 
@@ -144,11 +144,11 @@ def check_in_transformers(path: Path, model: torch.nn.Module) -> float:
     return difference
 
 
-def check_model(work: Path, folder: Path, in_transformers: bool) -> None:
+def check_model(work: Path, folder: Path, in_transformers: bool, size: float = 0.2, kinds: tuple[str, ...] = tuple(TYPES)) -> None:
     adapter = work / f"{folder.name}_adapter"
-    model = add_adapter(folder, adapter)
+    model = add_adapter(folder, adapter, size)
     results = []
-    for kind in TYPES:
+    for kind in kinds:
         path = work / f"{folder.name}-{kind}.gguf"
         run(ranktune, "export", "--gguf", path, "--type", kind, "--model", folder, "--adapter", adapter)
         reader = gguf.GGUFReader(path)
@@ -186,7 +186,8 @@ def main() -> None:
         # transformers takes the head size of every qwen3 in GGUF for 128.
         check_model(work, golden(work, "qwen3_gqa_bf16"), in_transformers=False)
         run(ranktune, "import", smollm2, work / "smollm2")
-        check_model(work, work / "smollm2", in_transformers=True)
+        # Little of it, so that the model still makes sense: of an answer that is over at once llama.cpp gives no probabilities.
+        check_model(work, work / "smollm2", in_transformers=True, size=0.03, kinds=("F32", "Q8_0"))
         check_chat(work, work / "smollm2")
 
 
