@@ -136,9 +136,13 @@ class Run:
     def figures(self) -> list[tuple]:
         return [(row["step"], row.get("loss"), row.get("grad_norm"), row.get("validation_loss")) for row in self.rows()]
 
-    def finish(self, ranks: int):
-        """The same command again, undisturbed: it goes on where it should, and ends as the undisturbed run did."""
-        Job(self, ranks).expect_done()
+    def finish(self, ranks: int, saves_failed: bool = False):
+        """The same command again, undisturbed: it goes on where it should, and ends as the undisturbed run did. Where saves have
+        failed, that is the newest checkpoint there is."""
+        job = Job(self, ranks)
+        if saves_failed:
+            job.least_resumed = max(self.published())
+        job.expect_done()
         self.expect_undisturbed_result()
 
     def expect_undisturbed_result(self):
