@@ -77,7 +77,7 @@ for n in 1 2; do
   says "error: "
   [[ $(grep -c "error: " "$work/refusal.log") == 1 ]] || { cat "$work/refusal.log"; fail "not one error line"; }
   [[ $(wc -l <"$work/full/run/metrics.jsonl") -ge 4 ]] || fail "the steps before the end are not in metrics.jsonl"
-  left=$(find "$work/full/run" -type f ! -name metrics.jsonl ! -name consumed.jsonl ! -name config.json)
+  left=$(find "$work/full/run" -type f ! -name metrics.jsonl ! -name consumed.jsonl ! -name config.json ! -path '*/owner/attempt-*')
   [[ -z $left ]] || fail "half a result was left: $left"
 done
 
