@@ -1,7 +1,7 @@
 #include "export/final_weights.h"
 
 #include <algorithm>
-#include <map>
+#include <utility>
 
 #include "base/error.h"
 #include "storage/all_finite.h"
@@ -19,31 +19,14 @@ DType usual_dtype(const WeightFiles& base) {
   std::map<DType, std::uint64_t> bytes;
   for (const TensorInfo* tensor : base.tensors()) bytes[tensor->dtype] += tensor->data.size();
   require(!bytes.empty(), "{} holds no weights", base.list().folder.string());
-  return std::max_element(bytes.begin(), bytes.end(),
-                          [](const auto& a, const auto& b) { return a.second < b.second; })
-      ->first;
-}
-
-torch::Tensor fp32_rows(const ParameterPtr& parameter, std::int64_t first, std::int64_t count) {
-  return parameter->value.detach().narrow(0, first, count).to(torch::kFloat32);
-}
-
-/// W + scale * B A, its rows given DoRA's lengths where the adapter has them (updated_weight(),
-/// row_lengths()).
-torch::Tensor adapted_rows(const Linear& linear, std::int64_t first, std::int64_t count) {
-  const LoraUpdate& lora = *linear.lora;
-  const torch::Tensor update =
-      torch::matmul(fp32_rows(lora.b, first, count), lora.a->value.detach().to(torch::kFloat32));
-  torch::Tensor rows = fp32_rows(linear.weight, first, count) + update * lora.scale;
-  if (lora.magnitude)
-    rows *= (fp32_rows(lora.magnitude, first, count) / torch::linalg_vector_norm(rows, 2, 1)).unsqueeze(1);
-  return rows;
+  return dtype_of_most(bytes);
 }
 
 /// Rows of a token matrix, those that the adapter trains put in their places.
 torch::Tensor token_rows(const ParameterPtr& weight, const TokenRows& trained, std::int64_t first,
                          std::int64_t count) {
-  torch::Tensor rows = fp32_rows(weight, first, count).clone();
+  torch::Tensor rows =
+      weight->value.detach().narrow(0, first, count).to(torch::kFloat32, false, /*copy=*/true);
   const torch::Tensor place = trained.place.narrow(0, first, count);
   const torch::Tensor index = place.ge(0).nonzero().squeeze(1);
   return rows.index_copy_(
@@ -57,6 +40,10 @@ std::int64_t FinalWeight::row_elements() const {
   std::int64_t count = 1;
   for (std::size_t i = 1; i < shape.size(); ++i) count *= shape[i];
   return count;
+}
+
+DType dtype_of_most(const std::map<DType, std::uint64_t>& bytes) {
+  return std::ranges::max_element(bytes, {}, &std::pair<const DType, std::uint64_t>::second)->first;
 }
 
 DType common_dtype(const WeightFiles& base) {
@@ -87,7 +74,7 @@ std::vector<FinalWeight> merged_weights(Decoder& decoder, const WeightFiles& bas
     using Row = std::int64_t;
     if (adapted.contains(name))
       weight.rows = [linear = adapted.at(name)](Row first, Row count) {
-        return adapted_rows(*linear, first, count);
+        return merged_rows(*linear, first, count);
       };
     else if (tokens.contains(name))
       weight.rows = [parameter, trained = tokens.at(name)](Row first, Row count) {

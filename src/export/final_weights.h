@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct FinalWeight {
   std::int64_t row_count() const { return shape.at(0); }
   std::int64_t row_elements() const;
 };
+
+/// The type that holds the most bytes; of equal ones the first. `bytes` is not empty.
+DType dtype_of_most(const std::map<DType, std::uint64_t>& bytes);
 
 /// The type that all weights of the base are stored in, or F32, which is exact for all, where they differ: a
 /// decoder that is loaded in it needs no memory beside the files' mappings in the first case.

@@ -25,9 +25,7 @@ std::vector<TensorSpec> specs_of(const std::vector<FinalWeight>& weights, std::o
 DType main_dtype(const std::vector<TensorSpec>& specs) {
   std::map<DType, std::uint64_t> bytes;
   for (const TensorSpec& spec : specs) bytes[spec.dtype] += spec.bytes();
-  return std::max_element(bytes.begin(), bytes.end(),
-                          [](const auto& a, const auto& b) { return a.second < b.second; })
-      ->first;
+  return dtype_of_most(bytes);
 }
 
 void write_weight(const FinalWeight& weight, DType dtype, const ByteSink& sink) {

@@ -22,6 +22,18 @@ torch::Tensor magnitude_factor(const Linear& linear, const torch::Tensor& x) {
   return (linear.lora->magnitude->value.to(torch::kFloat32) / row_lengths(linear)).to(x.scalar_type());
 }
 
+torch::Tensor fp32_rows(const ParameterPtr& parameter, std::int64_t first, std::int64_t count) {
+  return parameter->value.narrow(0, first, count).to(torch::kFloat32);
+}
+
+/// Rows of W + scale * B A, in fp32.
+torch::Tensor updated_rows(const Linear& linear, std::int64_t first, std::int64_t count) {
+  const LoraUpdate& lora = *linear.lora;
+  const torch::Tensor update =
+      torch::matmul(fp32_rows(lora.b, first, count), lora.a->value.to(torch::kFloat32));
+  return fp32_rows(linear.weight, first, count) + update * lora.scale;
+}
+
 }  // namespace
 
 torch::Tensor Linear::forward(const torch::Tensor& x, const ForwardMode& mode) const {
@@ -43,16 +55,17 @@ torch::Tensor Linear::forward(const torch::Tensor& x, const ForwardMode& mode) c
          factor * lora->scale * update;
 }
 
-torch::Tensor updated_weight(const Linear& linear) {
+torch::Tensor merged_rows(const Linear& linear, std::int64_t first, std::int64_t count) {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor update =
-      torch::matmul(linear.lora->b->value.to(torch::kFloat32), linear.lora->a->value.to(torch::kFloat32));
-  return linear.weight->value.to(torch::kFloat32) + update * linear.lora->scale;
+  torch::Tensor rows = updated_rows(linear, first, count);
+  if (const ParameterPtr& magnitude = linear.lora->magnitude)
+    rows *= (fp32_rows(magnitude, first, count) / torch::linalg_vector_norm(rows, 2, 1)).unsqueeze(1);
+  return rows;
 }
 
 torch::Tensor row_lengths(const Linear& linear) {
   const torch::NoGradGuard no_grad;
-  return torch::linalg_vector_norm(updated_weight(linear), 2, 1);
+  return torch::linalg_vector_norm(updated_rows(linear, 0, linear.out_features()), 2, 1);
 }
 
 }  // namespace ranktune

@@ -47,8 +47,9 @@ struct Linear {
   std::int64_t out_features() const { return weight->value.size(0); }
 };
 
-/// W + scale * B A in fp32 without a gradient, [out, in]: the linear with its update, without a magnitude.
-torch::Tensor updated_weight(const Linear& linear);
+/// Rows [first, first + count) of the weight with its update, in fp32 without a gradient, [count, in]: W +
+/// scale * B A, each row given the length that DoRA's magnitude holds where there is one.
+torch::Tensor merged_rows(const Linear& linear, std::int64_t first, std::int64_t count);
 /// Lengths of the rows of W + scale * B A in fp32 without a gradient, [out]: where DoRA's magnitude starts
 /// from.
 torch::Tensor row_lengths(const Linear& linear);

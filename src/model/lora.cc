@@ -129,10 +129,8 @@ void merge_lora(Decoder& decoder) {
   const torch::NoGradGuard no_grad;
   for (Linear* linear : decoder.linears()) {
     if (!linear->lora) continue;
-    torch::Tensor merged = updated_weight(*linear);
-    if (linear->lora->magnitude)
-      merged *= (linear->lora->magnitude->value.to(torch::kFloat32) / row_lengths(*linear)).unsqueeze(1);
-    linear->weight->value = merged.to(linear->weight->value.scalar_type());
+    linear->weight->value =
+        merged_rows(*linear, 0, linear->out_features()).to(linear->weight->value.scalar_type());
     linear->lora.reset();
   }
   merge_trained_modules(decoder);

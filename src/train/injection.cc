@@ -21,34 +21,30 @@
 namespace ranktune {
 namespace {
 
-struct KindEntry {
+template <typename Value>
+struct Entry {
   const char* name;
-  FaultKind kind;
+  Value value;
   const char* meaning;
 };
 constexpr std::array kKinds{
-    KindEntry{"kill", FaultKind::kKill, "SIGKILL"},
-    KindEntry{"stop", FaultKind::kStop, "SIGSTOP"},
-    KindEntry{"exit", FaultKind::kExit, "leaves without MPI knowing, with code=N (1)"},
-    KindEntry{"throw", FaultKind::kThrow, "an error of this rank alone"},
-    KindEntry{"oom", FaultKind::kOom, "gets no more memory"},
-    KindEntry{"nan", FaultKind::kNan, "NaN in a gradient"},
-    KindEntry{"stall", FaultKind::kStall, "sleeps for seconds=S (for ever)"},
-    KindEntry{"slow-disk", FaultKind::kSlowDisk, "every save takes seconds=S (10) longer"},
+    Entry{"kill", FaultKind::kKill, "SIGKILL"},
+    Entry{"stop", FaultKind::kStop, "SIGSTOP"},
+    Entry{"exit", FaultKind::kExit, "leaves without MPI knowing, with code=N (1)"},
+    Entry{"throw", FaultKind::kThrow, "an error of this rank alone"},
+    Entry{"oom", FaultKind::kOom, "gets no more memory"},
+    Entry{"nan", FaultKind::kNan, "NaN in a gradient"},
+    Entry{"stall", FaultKind::kStall, "sleeps for seconds=S (for ever)"},
+    Entry{"slow-disk", FaultKind::kSlowDisk, "every save takes seconds=S (10) longer"},
 };
 
-struct PhaseEntry {
-  const char* name;
-  FaultPhase phase;
-  const char* meaning;
-};
 constexpr std::array kPhases{
-    PhaseEntry{"step", FaultPhase::kStep, "before the step (the default)"},
-    PhaseEntry{"reduce", FaultPhase::kReduce, "between gradients and their sum"},
-    PhaseEntry{"validation", FaultPhase::kValidation, "before a validation"},
-    PhaseEntry{"save", FaultPhase::kSave, "in the middle of writing a checkpoint"},
-    PhaseEntry{"publish", FaultPhase::kPublish, "a checkpoint is written and has no name yet"},
-    PhaseEntry{"export", FaultPhase::kExport, "before the result is written"},
+    Entry{"step", FaultPhase::kStep, "before the step (the default)"},
+    Entry{"reduce", FaultPhase::kReduce, "between gradients and their sum"},
+    Entry{"validation", FaultPhase::kValidation, "before a validation"},
+    Entry{"save", FaultPhase::kSave, "in the middle of writing a checkpoint"},
+    Entry{"publish", FaultPhase::kPublish, "a checkpoint is written and has no name yet"},
+    Entry{"export", FaultPhase::kExport, "before the result is written"},
 };
 
 template <typename Table>
@@ -103,7 +99,7 @@ void set_key(Fault& fault, std::string_view key, std::string_view value, std::st
   } else if (key == "attempt") {
     fault.attempt = number_in(value, std::int64_t{1}, kManySteps, key, text);
   } else if (key == "phase") {
-    fault.phase = find_entry(kPhases, value, "phase", text).phase;
+    fault.phase = find_entry(kPhases, value, "phase", text).value;
     if (fault.kind == FaultKind::kNan) refuse(text, "a gradient has no phase: leave phase out");
     if (fault.kind == FaultKind::kSlowDisk && fault.phase != FaultPhase::kSave)
       refuse(text, "a disk is slow in phase=save only");
@@ -172,7 +168,7 @@ Fault parse_fault(std::string_view text) {
   const std::size_t colon = text.find(':');
   Fault fault;
   fault.text = text;
-  fault.kind = find_entry(kKinds, text.substr(0, colon), "kind of fault", text).kind;
+  fault.kind = find_entry(kKinds, text.substr(0, colon), "kind of fault", text).value;
   if (fault.kind == FaultKind::kSlowDisk) {
     fault.phase = FaultPhase::kSave;
     fault.seconds = kSlowSave;
@@ -197,9 +193,9 @@ Fault parse_fault(std::string_view text) {
 
 std::string fault_help() {
   std::string text = "Kinds of --inject KIND:rank=0,step=1,phase=step,attempt=1:\n";
-  for (const KindEntry& entry : kKinds) text += fmt::format("  {:<11} {}\n", entry.name, entry.meaning);
+  for (const auto& entry : kKinds) text += fmt::format("  {:<11} {}\n", entry.name, entry.meaning);
   text += "Phases, on the first meeting from that step on:\n";
-  for (const PhaseEntry& entry : kPhases) text += fmt::format("  {:<11} {}\n", entry.name, entry.meaning);
+  for (const auto& entry : kPhases) text += fmt::format("  {:<11} {}\n", entry.name, entry.meaning);
   text += "Attempts are the starts of a run in its run.dir, the first is 1; later ones are spared.\n";
   return text;
 }

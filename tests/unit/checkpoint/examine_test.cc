@@ -2,8 +2,6 @@
 
 #include <gmock/gmock.h>
 
-#include "base/hash.h"
-#include "base/json.h"
 #include "saved_checkpoints.h"
 #include "support/expect_error.h"
 
@@ -62,12 +60,7 @@ TEST_F(Examine, NamesEveryDamagedFile) {
 TEST_F(Examine, AnotherVersionIsNoDamage) {
   save(10);
   const Path file = root() / "step-000010/manifest.json";
-  OrderedJson json = OrderedJson::parse(read_file(file));
-  json["format"] = 9;
-  json.erase("hash");
-  const std::string hash = hash_hex(json.dump());
-  json["hash"] = hash;
-  write_file(file, json.dump());
+  write_file(file, manifest_of_format(read_file(file), 9));
   const Examination found = examine_checkpoint(root() / "step-000010");
   EXPECT_FALSE(found.valid());
   EXPECT_TRUE(found.other_version);

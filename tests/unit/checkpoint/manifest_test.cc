@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "base/hash.h"
-#include "base/json.h"
+#include "saved_checkpoints.h"
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 
@@ -55,16 +55,7 @@ TEST(Manifest, EveryChangeIsFound) {
   expect_error([&] { Manifest::parse("", "m"); }, "m");
 }
 
-/// As another version would write it: its own format number under its own hash.
-std::string of_format(int format) {
-  OrderedJson json = OrderedJson::parse(two_files().text());
-  json["format"] = format;
-  json["of_the_future"] = true;
-  json.erase("hash");
-  const std::string hash = hash_hex(json.dump());
-  json["hash"] = hash;
-  return json.dump(2);
-}
+std::string of_format(int format) { return manifest_of_format(two_files().text(), format); }
 
 TEST(Manifest, AnotherVersionIsToldFromDamage) {
   EXPECT_THROW(Manifest::parse(of_format(0), "m"), OtherFormat);

@@ -2,8 +2,6 @@
 
 #include <gmock/gmock.h>
 
-#include "base/hash.h"
-#include "base/json.h"
 #include "saved_checkpoints.h"
 #include "support/expect_error.h"
 
@@ -108,12 +106,7 @@ TEST_F(Repairing, AnotherVersionsStays) {
   save(10);
   save(20);
   const Path file = root() / "step-000020/manifest.json";
-  OrderedJson json = OrderedJson::parse(read_file(file));
-  json["format"] = 9;
-  json.erase("hash");
-  const std::string hash = hash_hex(json.dump());
-  json["hash"] = hash;
-  write_file(file, json.dump());
+  write_file(file, manifest_of_format(read_file(file), 9));
   EXPECT_THAT(repair().left, ElementsAre(HasSubstr("a newer version")));
   EXPECT_THAT(names(), ElementsAre("step-000010", "step-000020"));
 }

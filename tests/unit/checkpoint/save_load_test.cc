@@ -6,7 +6,6 @@
 #include <fstream>
 #include <thread>
 
-#include "base/hash.h"
 #include "checkpoint/checkpoint_paths.h"
 #include "checkpoint/trainer_file.h"
 #include "saved_checkpoints.h"
@@ -111,13 +110,7 @@ TEST_F(SaveLoad, TheNewestOfAnotherVersionIsRefusedNotSkipped) {
   save(10);
   save(20);
   const Path file = root() / "step-000020" / "manifest.json";
-  const std::string whole = read_file(file);
-  OrderedJson json = OrderedJson::parse(whole);
-  json["format"] = 2;
-  json.erase("hash");
-  const std::string hash = hash_hex(json.dump());
-  json["hash"] = hash;
-  write_file(file, json.dump());
+  write_file(file, manifest_of_format(read_file(file), 2));
   expect_error([&] { load(); }, "step-000020", "a newer version", "format 2");
   EXPECT_TRUE(save(30).saved);
   EXPECT_EQ(load()->step, 30) << "an older one of another version does no harm";

@@ -7,12 +7,25 @@
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
+#include "base/json.h"
 #include "checkpoint/load.h"
 #include "checkpoint/save.h"
 #include "support/lone_communicator.h"
 #include "support/temp_dir.h"
 
 namespace ranktune {
+
+/// A manifest's text as a program of another format writes it: its own format number under its own hash.
+inline std::string manifest_of_format(const std::string& text, int format) {
+  OrderedJson json = OrderedJson::parse(text);
+  json["format"] = format;
+  json["of_the_future"] = true;
+  json.erase("hash");
+  const std::string hash = hash_hex(json.dump());
+  json["hash"] = hash;
+  return json.dump(2);
+}
 
 /// A folder of checkpoints of 307 trained elements, written as a training of one rank writes them.
 class SavedCheckpoints : public testing::Test {
