@@ -1,5 +1,7 @@
 #include "eval/generate.h"
 
+#include <torch/utils.h>
+
 #include <algorithm>
 
 #include "base/error.h"

@@ -1,5 +1,8 @@
 #include "model/label_loss.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/utils.h>
+
 #include <algorithm>
 #include <vector>
 

@@ -1,6 +1,8 @@
 #include "model/linear.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <torch/nn/functional/linear.h>
+#include <torch/utils.h>
 
 #include "base/random.h"
 

@@ -1,6 +1,7 @@
 #include "model/lora.h"
 
 #include <fmt/ranges.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <cmath>

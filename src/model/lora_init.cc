@@ -1,5 +1,7 @@
 #include "model/lora_init.h"
 
+#include <torch/utils.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>

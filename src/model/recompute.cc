@@ -1,6 +1,8 @@
 #include "model/recompute.h"
 
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/functions/utils.h>
+#include <torch/utils.h>
 
 #include <memory>
 #include <utility>

@@ -1,6 +1,7 @@
 #include "model/trained_modules.h"
 
 #include <fmt/ranges.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <optional>

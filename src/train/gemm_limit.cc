@@ -1,5 +1,7 @@
 #include "train/gemm_limit.h"
 
+#include <torch/utils.h>
+
 #include <chrono>
 
 namespace ranktune {

@@ -1,5 +1,8 @@
 #include "train/slot_loss.h"
 
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/utils.h>
+
 #include "model/label_loss.h"
 
 namespace ranktune {

@@ -1,6 +1,7 @@
 #include "verify/check_forward.h"
 
 #include <fmt/core.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <cmath>

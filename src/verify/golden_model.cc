@@ -1,5 +1,7 @@
 #include "verify/golden_model.h"
 
+#include <torch/utils.h>
+
 #include <filesystem>
 #include <limits>
 

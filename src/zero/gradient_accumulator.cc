@@ -1,5 +1,7 @@
 #include "zero/gradient_accumulator.h"
 
+#include <torch/utils.h>
+
 #include <vector>
 
 #include "base/error.h"

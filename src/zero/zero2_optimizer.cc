@@ -1,5 +1,7 @@
 #include "zero/zero2_optimizer.h"
 
+#include <torch/utils.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -61,10 +61,11 @@ else()
 endif()
 message(STATUS "LibTorch ${TORCH_VERSION} at ${TORCH_ROOT}; GPU path: ${RANKTUNE_HAVE_CUDA}")
 
-# LibTorch's headers cost 10 to 25 s a file: they are compiled once and shared by all targets that use them.
+# LibTorch's headers are compiled once and shared by all targets that use them. Only those of tensors: torch/torch.h, whole,
+# leaves templates behind that every file would instantiate again, 10 s each.
 add_library(ranktune_torch_pch OBJECT ${CMAKE_SOURCE_DIR}/tools/cmake/torch_pch.cc)
-target_link_libraries(ranktune_torch_pch PRIVATE ranktune_flags ranktune_torch)
-target_precompile_headers(ranktune_torch_pch PRIVATE <torch/torch.h>)
+target_link_libraries(ranktune_torch_pch PRIVATE ranktune_flags ranktune_base ranktune_torch)
+target_precompile_headers(ranktune_torch_pch PRIVATE <torch/types.h> <torch/utils.h> <nlohmann/json.hpp> <fmt/format.h>)
 function(ranktune_use_torch target)
   target_link_libraries(${target} PUBLIC ranktune_torch)
   target_precompile_headers(${target} REUSE_FROM ranktune_torch_pch)

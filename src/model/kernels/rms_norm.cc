@@ -1,5 +1,7 @@
 #include "model/kernels/rms_norm.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+
 #include <cmath>
 
 #include "model/kernels/rows.h"

@@ -1,5 +1,7 @@
 #include "model/kernels/rope.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+
 #include <cmath>
 #include <numbers>
 

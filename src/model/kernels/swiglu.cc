@@ -1,5 +1,7 @@
 #include "model/kernels/swiglu.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+
 #include "model/kernels/rows.h"
 
 namespace ranktune {

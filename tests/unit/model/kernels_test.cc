@@ -1,6 +1,8 @@
 // The fused operations against the composition of LibTorch's own, values and gradients.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,7 @@
 #include "model/linear.h"
 
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 #include <cmath>
 
