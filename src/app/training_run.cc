@@ -4,91 +4,31 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
+#include <filesystem>
+#include <memory>
 #include <optional>
-#include <thread>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "app/core_share.h"
 #include "app/error_text.h"
-#include "app/model_vocabulary.h"
 #include "app/run_folder.h"
+#include "app/run_options.h"
+#include "app/run_ownership.h"
+#include "app/run_position.h"
+#include "app/trained_model.h"
+#include "app/training_data.h"
+#include "app/training_job.h"
 #include "base/log.h"
-#include "checkpoint/checkpoint_paths.h"
-#include "checkpoint/find_latest.h"
-#include "checkpoint/retention.h"
 #include "comm/collectives.h"
 #include "comm/make_communicator.h"
 #include "config/describe.h"
-#include "data/step_stream.h"
-#include "model/adapter.h"
-#include "model/hf_config.h"
 #include "model/load_model.h"
-#include "model/lora.h"
-#include "model/lora_init.h"
-#include "ownership/run_lease.h"
-#include "tensor/buffer_of.h"
-#include "text/chat_template.h"
-#include "text/stop_tokens.h"
-#include "train/share_model_files.h"
 #include "train/trainer.h"
 
 namespace ranktune {
 namespace {
-
-CommOptions comm_options(const RunConfig& config) {
-  CommOptions options;
-  options.timeout = static_cast<double>(config.comm.timeout);
-  options.heartbeat = std::min(1.0, options.timeout / 4);
-  options.share_gpu = config.comm.share_gpu;
-  return options;
-}
-
-/// OMP_NUM_THREADS, which launchers set, else the rank's share of the machine's cores.
-void set_threads(const MpiSession& session, const RunConfig& config) {
-  const auto cores = std::max(1u, std::thread::hardware_concurrency());
-  const char* from_launcher = std::getenv("OMP_NUM_THREADS");
-  std::int64_t threads = config.train.threads;
-  if (threads == 0 && from_launcher != nullptr) threads = std::strtol(from_launcher, nullptr, 10);
-  if (threads <= 0) threads = std::max(1, static_cast<int>(cores) / session.local_size());
-  at::set_num_threads(static_cast<int>(threads));
-  at::set_num_interop_threads(1);
-}
-
-const std::string& only_path(const std::vector<std::string>& paths, const char* key) {
-  require(paths.size() == 1,
-          "{} names {} data sets; give the name of one (NAME.h5 also stands for all shards of NAME)", key,
-          paths.size());
-  return paths.front();
-}
-
-/// What rank 0 reads of the data and model, and tells the others.
-struct DataFacts {
-  std::int64_t steps_per_epoch = 0, total_steps = 0, rows = 0;
-  std::string base_fingerprint, tokenizer_fingerprint, template_name, template_fingerprint, data_hash;
-  std::vector<std::int64_t> trained_tokens;  // whose rows are trained beside the adapter
-};
-
-StepStreamOptions stream_options(const RunConfig& config, bool validation) {
-  return {.seed = static_cast<std::uint64_t>(config.run.seed),
-          .sequences_per_step = config.batch.sequences_per_step,
-          .tokens_per_slot = config.batch.tokens_per_slot,
-          .start_step = 0,
-          .shuffle = !validation,
-          .one_epoch = validation};
-}
-
-std::int64_t total_steps(const RunConfig& config, const StepStream& stream) {
-  const std::int64_t by_epochs = config.train.epochs > 0 ? stream.steps_for(config.train.epochs) : 0;
-  if (by_epochs == 0) return config.train.max_steps;
-  return config.train.max_steps > 0 ? std::min(by_epochs, config.train.max_steps) : by_epochs;
-}
-
-std::optional<LossScaleOptions> loss_scale_options(const RunConfig& config) {
-  if (config.model.dtype != "fp16") return std::nullopt;
-  return LossScaleOptions{.initial = config.loss_scale.initial,
-                          .growth_interval = config.loss_scale.growth_interval,
-                          .minimum = config.loss_scale.minimum};
-}
 
 /// One training run's objects in the order in which they depend on each other; destroyed in reverse.
 class TrainingRun {
@@ -104,34 +44,18 @@ class TrainingRun {
   int run(const TrainingRunOptions& options);
 
  private:
-  bool root() const { return session_.rank() == 0; }
+  bool root() const { return job_.root(); }
   void set_up(const TrainingRunOptions& options);
-  void take_ownership(const TrainingRunOptions& options);
-  void require_owner() const {
-    if (lease_) lease_->require_owner();
-  }
-  [[noreturn]] void end_as_fenced(const std::string& why) const;
-  void read_data_facts(const TrainingRunOptions& options);
-  void share_data_facts(const TrainingRunOptions& options);
-  void open_model();
-  void load_model_and_adapter(const TrainingRunOptions& options);
-  void make_optimizer();
-  void start_from_principal_parts();
-  std::int64_t resume(const TrainingRunOptions& options);
-  std::optional<LoadedCheckpoint> newest_checkpoint();
-  void take_up(LoadedCheckpoint found);
-  void read_rewinds();
-  void rewind(Trainer& trainer);
-  Trainer::ValidationSet read_validation();
-  TrainerParts trainer_parts();
-  std::vector<torch::Tensor> current_values() const;
-  AdapterOrigin adapter_origin(std::int64_t step) const;
-  std::vector<CheckpointFile> checkpoint_files(std::int64_t step);
+  void arm_faults(const std::vector<Fault>& faults);
+  void choose_place();
+  void open_logs();
+  void say_what_will_happen() const;
   void make_saver();
+  std::vector<CheckpointFile> checkpoint_files(std::int64_t step) const;
+  TrainerParts trainer_parts();
   TrainEnd train(Trainer& trainer);
+  void rewind(Trainer& trainer);
   void write_result();
-  void say_what_will_happen(std::int64_t first_step) const;
-  StepFeed make_feed(std::int64_t first_step);
 
   const MpiSession& session_;
   const RunConfig& config_;
@@ -140,355 +64,82 @@ class TrainingRun {
   Injection injection_;
   Watchdog watchdog_;
   std::unique_ptr<Communicator> control_;
-  std::int64_t attempt_ = 0;
-  std::unique_ptr<RunLease> lease_;  // rank 0
+  TrainingJob job_{session_, config_, comm_, *control_, watchdog_};
+  std::optional<RunOwnership> ownership_;
   torch::Device device_ = torch::kCPU;
   std::unique_ptr<Communicator> data_plane_;
-  std::optional<ModelFiles> model_files_;
-  std::unique_ptr<ShardReader> reader_;  // rank 0
-  std::unique_ptr<StepStream> stream_;   // rank 0
-  DataFacts facts_;
-  std::unique_ptr<Decoder> decoder_;
-  LoraOptions lora_;
-  std::unique_ptr<TrainableSet> trainable_;
-  std::unique_ptr<Zero2Optimizer> optimizer_;
-  std::unique_ptr<LrSchedule> schedule_;
-  std::unique_ptr<MetricsLog> metrics_;  // rank 0
-  std::unique_ptr<MetricsLog> ledger_;   // rank 0
-  std::unique_ptr<LoadedCheckpoint> checkpoint_;
-  std::int64_t first_step_ = 0;
-  std::vector<Rewind> rewinds_;
-  Trainer::ValidationSet validation_;
+  std::optional<TrainingData> data_;
+  std::optional<TrainedModel> model_;
+  std::optional<Zero2Optimizer> optimizer_;
+  std::optional<LrSchedule> schedule_;
+  std::optional<RunPosition> position_;
+  std::vector<StepBatch> validation_;
+  std::optional<MetricsLog> metrics_;  // rank 0
+  std::optional<MetricsLog> ledger_;   // rank 0
   Activity saver_network_;
-  std::unique_ptr<BackgroundSaver> saver_;
+  std::optional<BackgroundSaver> saver_;
 };
 
-void TrainingRun::read_data_facts(const TrainingRunOptions& options) {
-  const Path model(config_.model.path);
-  const auto tokenizer = Tokenizer::load(model);
-  const Architecture arch = parse_architecture(read_model_config(model), (model / "config.json").string());
-  if (const std::int64_t spare = check_vocabulary(*tokenizer, arch.vocab_size, model); spare > 0)
-    log_info("{} of the embedding's {} rows have no token: padding", spare, arch.vocab_size);
-  const ChatTemplate chat_template = ChatTemplate::load(model, config_.data.template_name);
-  load_stop_tokens(model, *tokenizer, chat_template,
-                   options.allow_template_mismatch ? TemplateMismatch::kWarn : TemplateMismatch::kRefuse);
-  reader_ = std::make_unique<ShardReader>(Path(only_path(config_.data.train, "data.train")));
-  reader_->require_made_for(tokenizer->fingerprint(), chat_template.fingerprint());
-  stream_ = std::make_unique<StepStream>(*reader_, stream_options(config_, false));
-  facts_ = {.steps_per_epoch = stream_->steps_per_epoch(),
-            .total_steps = total_steps(config_, *stream_),
-            .rows = reader_->rows(),
-            .base_fingerprint = {},
-            .tokenizer_fingerprint = tokenizer->fingerprint(),
-            .template_name = chat_template.name(),
-            .template_fingerprint = chat_template.fingerprint(),
-            .data_hash = reader_->set_hash(),
-            .trained_tokens = trainable_token_ids(config_.lora, *tokenizer)};
-}
-
-void TrainingRun::share_data_facts(const TrainingRunOptions& options) {
-  together(*control_, [&] {
-    if (root()) read_data_facts(options);
-  });
-  std::vector<std::int64_t> numbers{facts_.steps_per_epoch, facts_.total_steps, facts_.rows};
-  broadcast_vector(*control_, numbers, 0);
-  facts_.steps_per_epoch = numbers[0], facts_.total_steps = numbers[1], facts_.rows = numbers[2];
-  for (std::string* text : {&facts_.tokenizer_fingerprint, &facts_.template_name,
-                            &facts_.template_fingerprint, &facts_.data_hash})
-    broadcast_bytes(*control_, *text, 0);
-  broadcast_vector(*control_, facts_.trained_tokens, 0);
-}
-
-/// The model's files on every rank, and what they are recognised by.
-void TrainingRun::open_model() {
-  const auto node = make_node_communicator(session_, comm_, watchdog_.activity());
-  const auto node_heads = make_node_heads_communicator(session_, comm_, watchdog_.activity());
-  try {
-    model_files_ = share_model_files(config_.model.path, model_read_of(config_.model.read),
-                                     {.world = *control_,
-                                      .node = *node,
-                                      .node_heads = node_heads.get(),
-                                      .activity = watchdog_.activity()});
-  } catch (const Error& error) {
-    throw AgreedError(error.what(), error.kind());
-  }
+/// Everything that can be refused; the run folder holds nothing new until it is past.
+void TrainingRun::set_up(const TrainingRunOptions& options) {
   together(*control_, [this] {
-    if (root())
-      facts_.base_fingerprint = weights_fingerprint(*model_files_->weights, [this] { watchdog_.progress(); });
+    if (root()) folder_.prepare();
   });
-  broadcast_bytes(*control_, facts_.base_fingerprint, 0);
-}
-
-void TrainingRun::load_model_and_adapter(const TrainingRunOptions& options) {
+  ownership_.emplace(job_, folder_);
+  arm_faults(options.faults);
+  choose_place();
   watchdog_.enter(Phase::kLoadModel, 0);
-  together(*control_, [this, &options] {
-    // What is wrong in it is said before the long wait.
-    const LoraOptions wanted = lora_options(config_.lora, facts_.trained_tokens);
-    if (!config_.model.adapter.empty())
-      require_same_base(config_.model.adapter, config_.model.path,
-                        [this] { return facts_.base_fingerprint; });
-    decoder_ = load_model({.folder = config_.model.path,
-                           .dtype = compute_dtype(config_.model.dtype),
-                           .device = device_,
-                           .files = std::exchange(model_files_, std::nullopt),
-                           .check = {.part = session_.local_rank(), .parts = session_.local_size()},
-                           .progress = [this] { watchdog_.progress(); }});
-    const bool is_tied = decoder_->architecture().tied_head;
-    if (config_.train.method == "full") {
-      require(config_.model.adapter.empty(),
-              "model.adapter is \"{}\", but train.method = \"full\" trains no adapter",
-              config_.model.adapter);
-    } else if (!config_.model.adapter.empty()) {
-      lora_ = load_adapter(*decoder_, config_.model.adapter);
-      require_same_settings(*decoder_, options.given, resolve_targets(*decoder_, wanted), lora_);
-    } else {
-      lora_ = resolve_targets(*decoder_, wanted);
-      check_targets(*decoder_, lora_);
-      add_lora(*decoder_, lora_, static_cast<std::uint64_t>(config_.run.seed));
-    }
-    if (root() && is_tied && !decoder_->architecture().tied_head)
-      log_warning(
-          "this model's output head is its embedding, but lora.modules_to_save trains one apart from the "
-          "other; "
-          "lora.ensure_weight_tying = true keeps them one matrix");
-    trainable_ = std::make_unique<TrainableSet>(*decoder_, config_.lora.plus_ratio);
+  data_.emplace(job_, options.allow_template_mismatch ? TemplateMismatch::kWarn : TemplateMismatch::kRefuse);
+  model_.emplace(job_, data_->facts(), options.given, device_);
+  optimizer_.emplace(optimizer_setup(config_, model_->trainable(), device_), *data_plane_);
+  schedule_.emplace(schedule_options(config_), data_->facts().total_steps);
+  position_.emplace(job_, PositionParts{folder_, *ownership_, data_->facts(), *model_, *optimizer_},
+                    options.resume);
+  validation_ = data_->read_validation();
+  together(*control_, [this] {
+    if (root()) open_logs();
   });
 }
 
-void TrainingRun::make_optimizer() {
-  Zero2Setup setup{
-      .layout = trainable_->layout(),
-      .zero = {.stage = static_cast<int>(config_.zero.stage),
-               .reduce = config_.reduce == "exact" ? GradientReduce::kExact : GradientReduce::kFp32,
-               .max_grad_norm = config_.optimizer.max_grad_norm},
-      .adamw = {.lr = config_.optimizer.lr,
-                .beta1 = config_.optimizer.betas[0],
-                .beta2 = config_.optimizer.betas[1],
-                .eps = config_.optimizer.eps,
-                .weight_decay = config_.optimizer.weight_decay},
-      .device = device_,
-      .working_dtype = trainable_->working_dtype()};
-  optimizer_ = std::make_unique<Zero2Optimizer>(std::move(setup), *data_plane_);
-  const std::string& kind = config_.schedule.kind;
-  const ScheduleOptions schedule{
-      .kind = kind == "constant" ? ScheduleKind::kConstant
-              : kind == "linear" ? ScheduleKind::kLinear
-                                 : ScheduleKind::kCosine,
-      .warmup_ratio = config_.schedule.warmup_ratio,
-      .warmup_steps = config_.schedule.warmup_steps > 0 ? config_.schedule.warmup_steps : -1,
-      .min_lr_ratio = config_.schedule.min_lr_ratio};
-  schedule_ = std::make_unique<LrSchedule>(schedule, facts_.total_steps);
-}
-
-/// PiSSA, where asked for. Rank 0's decomposition counts: machines may differ in its last bits.
-void TrainingRun::start_from_principal_parts() {
-  const auto method = pissa_method(lora_.init);
-  if (!method || !trainable_->is_adapter()) return;
+void TrainingRun::arm_faults(const std::vector<Fault>& faults) {
+  const std::int64_t attempt = ownership_->attempt();
   together(*control_, [&] {
-    if (root()) find_principal_parts(*decoder_, *method, static_cast<std::uint64_t>(config_.run.seed));
+    injection_.arm(faults, {.rank = session_.rank(), .ranks = session_.size(), .attempt = attempt});
   });
-  for (const ParameterPtr& parameter : trainable_->parameters()) {
-    const torch::Tensor host = parameter->value.to(torch::kCPU).contiguous();
-    control_->broadcast(buffer_of(host), 0);
-    parameter->value = host.to(device_);
-  }
-  take_out_of_base(*decoder_);
+  const bool none_strikes =
+      std::ranges::none_of(faults, [&](const Fault& fault) { return fault.attempt == attempt; });
+  if (root() && none_strikes && !faults.empty())
+    log_warning("--inject: this is attempt {} of the run, the faults are for others", attempt);
 }
 
-/// Sets the parameters, from the newest checkpoint where there is one, and returns the step to go on with.
-std::int64_t TrainingRun::resume(const TrainingRunOptions& options) {
-  watchdog_.enter(Phase::kLoadCheckpoint, 0);
-  together(*control_, [&] {
-    if (root() && !options.resume)
-      require(list_checkpoints(folder_.checkpoints()).empty(),
-              "{} holds checkpoints of an earlier run; choose another run.dir, remove it, or resume with "
-              "--resume auto",
-              folder_.root().string());
-  });
-  std::optional<LoadedCheckpoint> found;
-  if (options.resume) found = newest_checkpoint();
-  if (!found) {
-    start_from_principal_parts();
-    optimizer_->set_parameters(trainable_->values());
-    return 0;
-  }
-  take_up(std::move(*found));
-  read_rewinds();
-  return checkpoint_->step;
+/// The device, and what carries tensors from rank to rank there.
+void TrainingRun::choose_place() {
+  const DeviceChoice choice = choose_device(session_, *control_, comm_, config_.device);
+  if (choice.kind == DeviceKind::kCuda)
+    device_ = torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(choice.gpu));
+  data_plane_ = make_data_communicator(session_, *control_, comm_,
+                                       {.device = choice, .activity = watchdog_.activity()});
 }
 
-std::optional<LoadedCheckpoint> TrainingRun::newest_checkpoint() {
-  return load_latest({.root = folder_.checkpoints(),
-                      .identity = {trainable_->layout(), facts_.base_fingerprint},
-                      .range = optimizer_->owned(),
-                      .need_master = optimizer_->has_distinct_master()},
-                     *control_);
+/// The run begins, or goes on: from here on its folder says so.
+void TrainingRun::open_logs() {
+  ownership_->commit();
+  folder_.start(config_);
+  if (position_->at_beginning()) std::filesystem::remove(folder_.rewinds());
+  const std::int64_t next_step = position_->step() + 1;
+  const auto allowed = [this] { ownership_->require_owner(); };
+  metrics_.emplace(folder_.metrics(), next_step, allowed);
+  ledger_.emplace(folder_.ledger(), next_step, allowed);
 }
 
-/// Makes a checkpoint's state that of the run; collective.
-void TrainingRun::take_up(LoadedCheckpoint found) {
-  checkpoint_ = std::make_unique<LoadedCheckpoint>(std::move(found));
-  const std::string where = checkpoint_->folder.string();
-  std::vector<torch::Tensor> values;
-  together(*control_, [&] {
-    require_same_result(config_from_json(checkpoint_->trainer.at("config"), where), config_, where);
-    require(json_get<std::string>(checkpoint_->trainer, "data_hash", where) == facts_.data_hash,
-            "{}: data.train has changed since this checkpoint was written; go on with the data it was "
-            "trained on, or "
-            "choose another run.dir",
-            where);
-    const Path file = checkpoint_->folder / parameter_file(trainable_->is_adapter());
-    if (trainable_->is_adapter())
-      values = read_adapter_values(*decoder_, lora_, file);
-    else if (!optimizer_->has_distinct_master())
-      values = read_parameters(file, trainable_->parameters());
-  });
-  if (!values.empty()) optimizer_->set_parameters(values);
-  optimizer_->load(checkpoint_->optimizer);
-}
-
-/// What earlier lives of this run went back for.
-void TrainingRun::read_rewinds() {
-  std::string text;
-  together(*control_, [&] {
-    if (!root() || !std::filesystem::exists(folder_.rewinds())) return;
-    text = read_file(folder_.rewinds());
-    parse_rewinds(text, folder_.rewinds().string());
-  });
-  broadcast_bytes(*control_, text, 0);
-  if (!text.empty()) rewinds_ = parse_rewinds(text, folder_.rewinds().string());
-}
-
-/// Back to the newest checkpoint, after the trainer has asked for it. What for is on disk before anything
-/// else, so that a run that is killed meanwhile comes to the same end.
-void TrainingRun::rewind(Trainer& trainer) {
-  watchdog_.enter(Phase::kLoadCheckpoint, first_step_);
-  const Rewind reason = trainer.rewinds().back();
-  together(*control_, [&] {
-    if (!root()) return;
-    require_owner();
-    write_file(folder_.rewinds(), rewinds_text(trainer.rewinds()));
-  });
-  std::optional<LoadedCheckpoint> found = newest_checkpoint();
-  if (!found)
-    throw AgreedError(fmt::format("step {}: no checkpoint in {} verifies, so there is none to go back to",
-                                  reason.step + 1, folder_.checkpoints().string()));
-  take_up(std::move(*found));
-  first_step_ = checkpoint_->step;
-  trainer.restore(checkpoint_->trainer);
-  if (!root()) return;
-  log_info("going on after step {} from {}", first_step_, checkpoint_->folder.string());
-  metrics_->rewind(first_step_ + 1);
-  ledger_->rewind(first_step_ + 1);
-  metrics_->write({{"step", first_step_},
-                   {"rewind_from", reason.step + 1},
-                   {"rewind_for", std::string(trouble_name(reason.reason))}});
-}
-
-Trainer::ValidationSet TrainingRun::read_validation() {
-  if (config_.data.validation.empty()) return {};
-  std::vector<std::string> batches;
-  together(*control_, [&] {
-    if (!root()) return;
-    const ShardReader reader(Path(only_path(config_.data.validation, "data.validation")));
-    reader.require_made_for(facts_.tokenizer_fingerprint, facts_.template_fingerprint);
-    StepStream stream(reader, stream_options(config_, true));
-    while (const auto batch = stream.next()) {
-      const std::vector<std::byte> bytes = serialise(*batch);
-      batches.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    }
-  });
-  batches.resize(
-      static_cast<std::size_t>(broadcast_value(*control_, static_cast<std::int64_t>(batches.size()), 0)));
-  Trainer::ValidationSet set;
-  for (std::string& bytes : batches) {
-    broadcast_bytes(*control_, bytes, 0);
-    set.push_back(deserialise_step_batch(std::as_bytes(std::span(bytes.data(), bytes.size()))));
-  }
-  return set;
-}
-
-std::vector<torch::Tensor> TrainingRun::current_values() const {
-  std::vector<torch::Tensor> values;
-  for (int i = 0; i < optimizer_->layout().count(); ++i) values.push_back(optimizer_->parameter(i));
-  return values;
-}
-
-AdapterOrigin TrainingRun::adapter_origin(std::int64_t step) const {
-  return {.base_model = config_.model.path,
-          .base_fingerprint = facts_.base_fingerprint,
-          .tokenizer_fingerprint = facts_.tokenizer_fingerprint,
-          .template_name = facts_.template_name,
-          .template_fingerprint = facts_.template_fingerprint,
-          .step = step};
-}
-
-std::vector<CheckpointFile> TrainingRun::checkpoint_files(std::int64_t step) {
-  std::vector<CheckpointFile> files;
-  if (trainable_->is_adapter()) {
-    for (AdapterFile& file : adapter_files(*decoder_, lora_, current_values(), adapter_origin(step)))
-      files.push_back({file.name, file.bytes, std::move(file.write)});
-    return files;
-  }
-  AdapterFile weights = parameter_copy(parameter_file(false), trainable_->parameters(), current_values());
-  files.push_back({weights.name, weights.bytes, std::move(weights.write)});
-  return files;
-}
-
-TrainerParts TrainingRun::trainer_parts() {
-  return {.decoder = *decoder_,
-          .trainable = *trainable_,
-          .optimizer = *optimizer_,
-          .schedule = *schedule_,
-          .control = *control_,
-          .watchdog = watchdog_,
-          .metrics = metrics_.get(),
-          .ledger = ledger_.get(),
-          .checkpoint_files = [this](std::int64_t step) { return checkpoint_files(step); },
-          .saver = *saver_,
-          .injection = injection_,
-          .trainer_json = {{"config", to_json(config_)}, {"data_hash", facts_.data_hash}}};
-}
-
-void TrainingRun::make_saver() {
-  const CheckpointIdentity identity{trainable_->layout(), facts_.base_fingerprint};
-  SaveSetup save{.root = folder_.checkpoints(),
-                 .options = {.every = config_.checkpoint.every,
-                             .keep = config_.checkpoint.keep,
-                             .keep_best = config_.checkpoint.keep_best},
-                 .identity = identity,
-                 .attempt = attempt_,
-                 .at_stage = [this](SaveStage stage, std::int64_t step) {
-                   if (stage == SaveStage::kFiles) injection_.at(FaultPhase::kSave, step);
-                   if (stage == SaveStage::kPublish) injection_.at(FaultPhase::kPublish, step);
-                   try {
-                     require_owner();
-                   } catch (const Error&) {
-                     if (stage != SaveStage::kFailed) throw;  // the failure is what is to be reported
-                   }
-                 }};
-  auto communicator = make_background_communicator(session_, &saver_network_);
-  saver_ = std::make_unique<BackgroundSaver>(BackgroundSaver::Setup{.save = std::move(save),
-                                                                    .communicator = std::move(communicator),
-                                                                    .network = &saver_network_,
-                                                                    .activity = watchdog_.activity()});
-}
-
-StepFeed TrainingRun::make_feed(std::int64_t first_step) {
-  return StepFeed({.communicator = make_background_communicator(session_),
-                   .source = [this](std::int64_t step) { return stream_->batch(step); },
-                   .first_step = first_step,
-                   .last_step = facts_.total_steps,
-                   .activity = watchdog_.activity()});
-}
-
-void TrainingRun::say_what_will_happen(std::int64_t first_step) const {
+void TrainingRun::say_what_will_happen() const {
+  const DataFacts& facts = data_->facts();
   log_info(
       "{} rows, {} steps of {} sequences ({} an epoch); {} ranks on {} nodes, {} threads each, {}; {:.2f} M "
       "trained "
       "parameters, {:.1f} MB optimizer state a rank",
-      facts_.rows, facts_.total_steps, config_.batch.sequences_per_step, facts_.steps_per_epoch,
-      session_.size(), session_.node_count(), at::get_num_threads(), device_.str(),
+      facts.rows, facts.total_steps, config_.batch.sequences_per_step, facts.steps_per_epoch, session_.size(),
+      session_.node_count(), at::get_num_threads(), device_.str(),
       static_cast<double>(optimizer_->layout().total()) / 1e6,
       static_cast<double>(optimizer_->state_bytes()) / 1e6);
   if (session_.size() > config_.batch.sequences_per_step)
@@ -497,17 +148,65 @@ void TrainingRun::say_what_will_happen(std::int64_t first_step) const {
         "use "
         "fewer ranks",
         session_.size(), config_.batch.sequences_per_step);
-  if (const std::string risk = fp16_risk(*decoder_); !risk.empty())
+  if (const std::string risk = fp16_risk(model_->decoder()); !risk.empty())
     log_warning("model.dtype = \"fp16\": {}", risk);
-  if (first_step > 0) log_info("resuming after step {} from {}", first_step, checkpoint_->folder.string());
+  if (position_->step() > 0)
+    log_info("resuming after step {} from {}", position_->step(), position_->folder().string());
+}
+
+void TrainingRun::make_saver() {
+  SaveSetup save{.root = folder_.checkpoints(),
+                 .options = checkpoint_options(config_),
+                 .identity = model_->identity(),
+                 .attempt = ownership_->attempt(),
+                 .at_stage = [this](SaveStage stage, std::int64_t step) {
+                   if (stage == SaveStage::kFiles) injection_.at(FaultPhase::kSave, step);
+                   if (stage == SaveStage::kPublish) injection_.at(FaultPhase::kPublish, step);
+                   try {
+                     ownership_->require_owner();
+                   } catch (const Error&) {
+                     if (stage != SaveStage::kFailed) throw;  // the failure is what is to be reported
+                   }
+                 }};
+  auto communicator = make_background_communicator(session_, &saver_network_);
+  saver_.emplace(BackgroundSaver::Setup{.save = std::move(save),
+                                        .communicator = std::move(communicator),
+                                        .network = &saver_network_,
+                                        .activity = watchdog_.activity()});
+}
+
+std::vector<CheckpointFile> TrainingRun::checkpoint_files(std::int64_t step) const {
+  std::vector<CheckpointFile> files;
+  for (AdapterFile& file : model_->files(*optimizer_, step))
+    files.push_back({file.name, file.bytes, std::move(file.write)});
+  return files;
+}
+
+TrainerParts TrainingRun::trainer_parts() {
+  return {.decoder = model_->decoder(),
+          .trainable = model_->trainable(),
+          .optimizer = *optimizer_,
+          .schedule = *schedule_,
+          .control = *control_,
+          .watchdog = watchdog_,
+          .metrics = metrics_ ? &*metrics_ : nullptr,
+          .ledger = ledger_ ? &*ledger_ : nullptr,
+          .checkpoint_files = [this](std::int64_t step) { return checkpoint_files(step); },
+          .saver = *saver_,
+          .injection = injection_,
+          .trainer_json = {{"config", to_json(config_)}, {"data_hash", data_->facts().data_hash}}};
 }
 
 /// An error of this rank alone ends the job here: what is destroyed further up has threads that wait for the
 /// other ranks, and those wait for this one.
 TrainEnd TrainingRun::train(Trainer& trainer) {
-  StepFeed feed = make_feed(first_step_);
+  StepFeed feed({.communicator = make_background_communicator(session_),
+                 .source = [this](std::int64_t step) { return data_->batch(step); },
+                 .first_step = position_->step(),
+                 .last_step = data_->facts().total_steps,
+                 .activity = watchdog_.activity()});
   try {
-    return trainer.run(feed, validation_, first_step_);
+    return trainer.run(feed, validation_, position_->step());
   } catch (const AgreedError&) {
     throw;
   } catch (const std::exception& error) {
@@ -516,83 +215,34 @@ TrainEnd TrainingRun::train(Trainer& trainer) {
   }
 }
 
+/// Back to the newest checkpoint, after the trainer has asked for it.
+void TrainingRun::rewind(Trainer& trainer) {
+  const Rewind reason = trainer.rewinds().back();
+  position_->go_back(trainer.rewinds());
+  trainer.restore(position_->trainer());
+  if (!root()) return;
+  const std::int64_t step = position_->step();
+  log_info("going on after step {} from {}", step, position_->folder().string());
+  metrics_->rewind(step + 1);
+  ledger_->rewind(step + 1);
+  metrics_->write({{"step", step},
+                   {"rewind_from", reason.step + 1},
+                   {"rewind_for", std::string(trouble_name(reason.reason))}});
+}
+
 void TrainingRun::write_result() {
-  watchdog_.enter(Phase::kExport, facts_.total_steps);
-  injection_.at(FaultPhase::kExport, facts_.total_steps);
-  together(*control_, [this] {
+  const std::int64_t steps = data_->facts().total_steps;
+  watchdog_.enter(Phase::kExport, steps);
+  injection_.at(FaultPhase::kExport, steps);
+  together(*control_, [&] {
     if (!root()) return;
-    require_owner();
-    if (trainable_->is_adapter())
-      folder_.write_adapter(
-          adapter_files(*decoder_, lora_, current_values(), adapter_origin(facts_.total_steps)));
+    ownership_->require_owner();
+    const std::vector<AdapterFile> files = model_->files(*optimizer_, steps);
+    if (model_->is_adapter())
+      folder_.write_adapter(files);
     else
-      folder_.write_model(config_.model.path, decoder_->architecture().tied_head,
-                          parameter_copy(parameter_file(false), trainable_->parameters(), current_values()));
-    folder_.write_done(facts_.total_steps);
-  });
-}
-
-/// Rank 0 becomes the one process that may write into run.dir; everybody learns which attempt this is.
-void TrainingRun::take_ownership(const TrainingRunOptions& options) {
-  together(*control_, [&] {
-    if (!root()) return;
-    lease_ = RunLease::take({.run = folder_.root(),
-                             .progress = [this] { watchdog_.progress(); },
-                             .lost = [this](const std::string& why) { end_as_fenced(why); }});
-    attempt_ = lease_->attempt();
-    folder_.write_as(attempt_, [this] { require_owner(); });
-    if (!lease_->predecessor_may_run()) return;
-    folder_.remove_leftovers();
-    remove_stale_temporaries(folder_.checkpoints(), attempt_);
-  });
-  attempt_ = broadcast_value(*control_, attempt_, 0);
-  together(*control_, [&] {
-    injection_.arm(options.faults, {.rank = session_.rank(), .ranks = session_.size(), .attempt = attempt_});
-  });
-  const bool none_strikes =
-      std::ranges::none_of(options.faults, [this](const Fault& fault) { return fault.attempt == attempt_; });
-  if (root() && none_strikes && !options.faults.empty())
-    log_warning("--inject: this is attempt {} of the run, the faults are for others", attempt_);
-}
-
-/// Called on rank 0 by any thread: other attempts' files are left alone, its own unfinished ones go.
-void TrainingRun::end_as_fenced(const std::string& why) const {
-  std::error_code ignored;
-  for (std::filesystem::directory_iterator entry(folder_.checkpoints(), ignored), end; entry != end;
-       entry.increment(ignored)) {
-    const auto name = parse_temporary_name(entry->path().filename().string());
-    if (name && name->attempt == attempt_) std::filesystem::remove_all(entry->path(), ignored);
-  }
-  MpiSession::end_job(kExitFenced, why);
-}
-
-/// Everything that can be refused; the run folder holds nothing new until it is past.
-void TrainingRun::set_up(const TrainingRunOptions& options) {
-  together(*control_, [this] {
-    if (root()) folder_.prepare();
-  });
-  take_ownership(options);
-  const DeviceChoice choice = choose_device(session_, *control_, comm_, config_.device);
-  if (choice.kind == DeviceKind::kCuda)
-    device_ = torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(choice.gpu));
-  data_plane_ = make_data_communicator(session_, *control_, comm_,
-                                       {.device = choice, .activity = watchdog_.activity()});
-  watchdog_.enter(Phase::kLoadModel, 0);
-  share_data_facts(options);
-  open_model();
-  load_model_and_adapter(options);
-  make_optimizer();
-  first_step_ = resume(options);
-  validation_ = read_validation();
-  together(*control_, [this] {
-    if (!root()) return;
-    lease_->commit();
-    folder_.remove_leftovers();
-    remove_stale_temporaries(folder_.checkpoints(), attempt_);
-    folder_.start(config_);
-    if (!checkpoint_) std::filesystem::remove(folder_.rewinds());
-    metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), first_step_ + 1, [this] { require_owner(); });
-    ledger_ = std::make_unique<MetricsLog>(folder_.ledger(), first_step_ + 1, [this] { require_owner(); });
+      folder_.write_model(config_.model.path, model_->decoder().architecture().tied_head, files.front());
+    folder_.write_done(steps);
   });
 }
 
@@ -601,29 +251,14 @@ int TrainingRun::run(const TrainingRunOptions& options) {
   try {
     set_up(options);
   } catch (...) {
-    lease_.reset();
+    ownership_.reset();
     if (root()) folder_.remove_if_unused();
     throw;
   }
-  if (root()) say_what_will_happen(first_step_);
+  if (root()) say_what_will_happen();
   make_saver();
-  Trainer trainer({.seed = static_cast<std::uint64_t>(config_.run.seed),
-                   .total_steps = facts_.total_steps,
-                   .rows = facts_.rows,
-                   .validate_every = config_.train.validate_every > 0 ? config_.train.validate_every
-                                                                      : facts_.steps_per_epoch,
-                   .log_every = config_.train.log_every,
-                   .lr = config_.optimizer.lr,
-                   .recompute = config_.train.recompute,
-                   .loss_scale = loss_scale_options(config_),
-                   .guard = {.non_finite = guard_policy_of(config_.guard.non_finite),
-                             .loss_spike = guard_policy_of(config_.guard.loss_spike),
-                             .spike_factor = config_.guard.spike_factor,
-                             .spike_window = config_.guard.spike_window,
-                             .max_rewinds = config_.guard.max_rewinds},
-                   .rewinds = rewinds_},
-                  trainer_parts());
-  if (checkpoint_) trainer.restore(checkpoint_->trainer);
+  Trainer trainer(trainer_options(config_, data_->facts(), position_->rewinds()), trainer_parts());
+  if (!position_->at_beginning()) trainer.restore(position_->trainer());
   TrainEnd end = train(trainer);
   while (end == TrainEnd::kRewind) {
     rewind(trainer);
@@ -639,14 +274,14 @@ int TrainingRun::run(const TrainingRunOptions& options) {
   }
   if (root())
     log_info("done in {:.0f} s: {}", seconds,
-             (trainable_->is_adapter() ? folder_.adapter() : folder_.model()).string());
+             (model_->is_adapter() ? folder_.adapter() : folder_.model()).string());
   return kExitDone;
 }
 
 }  // namespace
 
 int run_training(const MpiSession& session, const RunConfig& config, const TrainingRunOptions& options) {
-  set_threads(session, config);
+  share_cores(session, config.train.threads);
   return TrainingRun(session, config).run(options);
 }
 

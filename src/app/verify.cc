@@ -1,18 +1,14 @@
 #include "verify/verify.h"
 
-#include <ATen/Parallel.h>
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <functional>
 #include <memory>
-#include <thread>
 
 #include "app/commands.h"
-#include "app/training_run.h"
+#include "app/core_share.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/collectives.h"
@@ -28,13 +24,6 @@ struct VerifyArguments {
   std::string tokenizers, models = "models", device = "auto", dtype = "fp32";
   bool failures_only = false;
 };
-
-/// The cores of a machine shared by its ranks, unless the launcher has said how many threads each has.
-void share_cores(const MpiSession& session) {
-  if (std::getenv("OMP_NUM_THREADS") != nullptr) return;
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  at::set_num_threads(std::max(1, cores / session.local_size()));
-}
 
 int summarise(const Records& records, const Findings& findings, double seconds) {
   const std::size_t all = findings.figures().size(), failed = findings.failed();
