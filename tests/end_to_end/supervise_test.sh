@@ -66,4 +66,16 @@ pkill -TERM -o -f "bash .*launch/supervise.*run.dir=$work/waits"
 status=0
 wait "$pid" || status=$?
 expect waits 9
+# and when nothing of it runs: it looks for checkpoints just then
+mkdir "$work/bin"
+cat >"$work/bin/find" <<FIND
+#!/usr/bin/env bash
+pkill -TERM -o -f "bash .*launch/supervise.*run.dir=$work/between"
+exec $(command -v find) "\$@"
+FIND
+chmod +x "$work/bin/find"
+status=0
+PATH=$work/bin:$PATH supervise between -- || status=$?
+expect between 143 "ended on request"
+[[ ! -e $work/between/done.json ]] || fail "it trained to the end although it was asked to stop"
 echo "supervised as it should be"
