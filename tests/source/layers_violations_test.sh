@@ -24,7 +24,8 @@ rm "$src/high/high.h"
 good; echo '#include "low.h"' >>"$src/low/low.cc"; expect 1 'low.cc:3: "low.h" is no file of src/'
 good; echo '#include <mpi.h>' >>"$src/low/low.h"; expect 1 'low.h:2: <mpi.h> in a header'
 good; echo '#include <mpi.h>' >>"$src/high/high.cc"; expect 1 'high.cc:2: <mpi.h>, but MPI::MPI_C is not among'
-good; echo '#include <torch/torch.h>' >>"$src/high/high.cc"; expect 1 'high.cc:2: <torch/torch.h>, but the library is not declared with TORCH'
+good; echo '#include <torch/types.h>' >>"$src/high/high.cc"; expect 1 'high.cc:2: <torch/types.h>, but the library is not declared with TORCH'
+good; echo '#include <torch/torch.h>' >>"$src/high/high.cc"; expect 1 'high.cc:2: <torch/torch.h>, all of LibTorch'
 good; touch "$src/low/forgotten.cc"; expect 1 'forgotten.cc:1: not named in'
 rm "$src/low/forgotten.cc"
 good; echo 'ranktune_library(low SOURCES low.cc DEPENDS high PACKAGES MPI::MPI_C)' >"$src/low/CMakeLists.txt"
