@@ -192,6 +192,20 @@ std::string eos_token(const Path& folder, const std::string& fallback) {
                            : json_get<std::string>(config, "eos_token", file.string());
 }
 
+std::string chatml_jinja(const ChatTemplate& chat_template) {
+  std::string system;
+  if (!chat_template.default_system().empty())
+    system = fmt::format(
+        "{{% if loop.first and messages[0]['role'] != 'system' %}}{{{{ '<|im_start|>system\\n{}{}\\n' }}}}"
+        "{{% endif %}}",
+        chat_template.default_system(), chat_template.end_of_turn());
+  return fmt::format(
+      "{{% for message in messages %}}{}{{{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + "
+      "'{}' + '\\n'}}}}{{% endfor %}}{{% if add_generation_prompt %}}{{{{ '<|im_start|>assistant\\n' }}}}"
+      "{{% endif %}}",
+      system, chat_template.end_of_turn());
+}
+
 }  // namespace
 
 ChatTemplate::ChatTemplate(std::shared_ptr<const Definition> definition)
@@ -216,19 +230,14 @@ std::string own_template_text(const Path& model_folder) {
 }
 
 std::string template_jinja(const ChatTemplate& chat_template) {
-  std::string system;
-  if (!chat_template.default_system().empty())
-    system = fmt::format(
-        "{{% if loop.first and messages[0]['role'] != 'system' %}}{{{{ '<|im_start|>system\\n{}{}\\n' }}}}"
-        "{{% endif %}}",
-        chat_template.default_system(), chat_template.end_of_turn());
-  const std::string chatml = fmt::format(
-      "{{% for message in messages %}}{}{{{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + "
-      "'{}' + '\\n'}}}}{{% endfor %}}{{% if add_generation_prompt %}}{{{{ '<|im_start|>assistant\\n' }}}}"
-      "{{% endif %}}",
-      system, chat_template.end_of_turn());
+  const std::string chatml = chatml_jinja(chat_template);
   const std::optional<ChatStyle> style = recognise(outline_of(chatml));
   return style && fingerprint_of(*style) == chat_template.fingerprint() ? chatml : "";
+}
+
+std::string prompt_jinja(const ChatTemplate& chat_template) {
+  const bool first_qwen = chat_template.fingerprint() == fingerprint_of(style_named("qwen1"));
+  return first_qwen ? chatml_jinja(chat_template) : template_jinja(chat_template);
 }
 
 ChatTemplate ChatTemplate::make(Definition definition) {

@@ -14,4 +14,9 @@ std::string own_template_text(const Path& model_folder);
 /// first-generation Qwen's and plain text's borders between tokens).
 std::string template_jinja(const ChatTemplate& chat_template);
 
+/// A Jinja text that writes the same prompts, its borders between tokens aside: template_jinja's, and ChatML
+/// for first-generation Qwen, where ids differ only for a message that begins with white space up to a line
+/// break.
+std::string prompt_jinja(const ChatTemplate& chat_template);
+
 }  // namespace ranktune

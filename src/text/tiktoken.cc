@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <numeric>
 #include <unordered_map>
 #include <utility>
 
@@ -95,6 +96,25 @@ std::vector<BytePairModel::Merge> all_merges(const std::vector<std::string>& tok
   return merges;
 }
 
+// Where merging by the ranks below `rank` leaves `token` cut: the ends of its parts.
+std::vector<std::size_t> merged_below(std::string_view token, std::int32_t rank, const Ranks& ranks) {
+  std::vector<std::size_t> ends(token.size());
+  std::iota(ends.begin(), ends.end(), 1);
+  for (;;) {
+    std::size_t best = ends.size();
+    std::int32_t lowest = rank;
+    for (std::size_t i = 0; i + 1 < ends.size(); ++i) {
+      const std::size_t begin = i == 0 ? 0 : ends[i - 1];
+      const auto found = ranks.find(token.substr(begin, ends[i + 1] - begin));
+      if (found == ranks.end() || found->second >= lowest) continue;
+      best = i;
+      lowest = found->second;
+    }
+    if (best == ends.size()) return ends;
+    ends.erase(ends.begin() + static_cast<std::ptrdiff_t>(best));
+  }
+}
+
 void check_config(const Path& folder) {
   const Path file = folder / "tokenizer_config.json";
   if (!std::filesystem::exists(file)) return;
@@ -139,6 +159,27 @@ Vocabulary read_tiktoken(const Path& file) {
           .normalisation = Normalisation::kNfcBeforeAll,
           .pre_tokenizer = PreTokenizer(KnownPattern::kOneDigit),
           .description = "tiktoken, NFC, " + std::string(kOneDigitPattern)};
+}
+
+std::vector<BytePairModel::Merge> tiktoken_merges(const Vocabulary& vocabulary, const std::string& where) {
+  const std::vector<std::string> tokens(
+      vocabulary.token_bytes.begin(),
+      vocabulary.token_bytes.end() - static_cast<std::ptrdiff_t>(vocabulary.added.size()));
+  const Ranks ranks = index_ranks(tokens, where);
+  std::vector<BytePairModel::Merge> merges;
+  for (std::size_t id = 0; id < tokens.size(); ++id) {
+    const std::string_view token = tokens[id];
+    if (token.size() == 1) continue;
+    const auto rank = static_cast<std::int32_t>(id);
+    const std::vector<std::size_t> ends = merged_below(token, rank, ranks);
+    require(
+        ends.size() == 2,
+        "{}: merging by lower ranks leaves {} parts of the token of rank {}; 2 are needed to list it as a "
+        "merge",
+        where, ends.size(), rank);
+    merges.push_back({ranks.at(token.substr(0, ends[0])), ranks.at(token.substr(ends[0])), rank});
+  }
+  return merges;
 }
 
 }  // namespace ranktune

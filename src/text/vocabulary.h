@@ -39,6 +39,10 @@ struct Vocabulary {
 Vocabulary read_tokenizer_json(const Path& file);
 /// Reads qwen.tiktoken: lines of base64(bytes), a space, the rank; the special tokens follow the ranks.
 Vocabulary read_tiktoken(const Path& file);
+/// One merge a token, in the order of ranks, as formats with a list of merges (tokenizer.json, GGUF) need it:
+/// the two parts that merging by lower ranks leaves of the token. Words get the same ids by these as by all
+/// of read_tiktoken's. Throws, naming `where`, on a token of which other than two parts are left.
+std::vector<BytePairModel::Merge> tiktoken_merges(const Vocabulary& vocabulary, const std::string& where);
 
 std::unique_ptr<const Tokenizer> make_tokenizer(Vocabulary vocabulary);
 

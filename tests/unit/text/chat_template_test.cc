@@ -99,6 +99,13 @@ TEST(ChatTemplate, JinjaOfChatMlIsTheSameTemplate) {
   EXPECT_EQ(template_jinja(load_config(Json::object(), "qwen2")), one_line("You are a helpful assistant."));
   for (const char* name : {"qwen1", "qwen3", "default"})
     EXPECT_EQ(template_jinja(load_config(Json::object(), name)), "") << name;
+  // Prompts need no more than the text of one.
+  const ChatTemplate first_qwen = load_config(Json::object(), "qwen1");
+  const ChatTemplate again = load_config({{"chat_template", prompt_jinja(first_qwen)}});
+  const std::vector<Message> question{{"user", "q"}, {"assistant", "a"}, {"user", "r"}};
+  EXPECT_EQ(again.render_text(question, true), first_qwen.render_text(question, true));
+  EXPECT_EQ(prompt_jinja(again), template_jinja(again));
+  EXPECT_EQ(prompt_jinja(load_config(Json::object(), "qwen3")), "");
   const TempDir folder;
   EXPECT_EQ(own_template_text(folder.path()), "");
   write_file(folder / "chat_template.jinja", "{{ unknown }}");
