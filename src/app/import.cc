@@ -15,7 +15,7 @@ Command add_import(CLI::App& program) {
   };
   auto arguments = std::make_shared<Arguments>();
   CLI::App* app = program.add_subcommand("import", "Turn a GGUF model into a Hugging Face model folder");
-  app->add_option("GGUF", arguments->gguf, "The model file (llama, qwen2 or qwen3)")->required();
+  app->add_option("GGUF", arguments->gguf, "The model file (llama, qwen, qwen2 or qwen3)")->required();
   app->add_option("FOLDER", arguments->folder, "The folder to make")->required();
   app->add_option("--dtype", arguments->dtype, "How weights are stored")
       ->check(CLI::IsMember({"bf16", "f16", "f32"}))

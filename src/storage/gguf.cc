@@ -251,6 +251,12 @@ const GgufTensor* GgufFile::find_tensor(std::string_view name) const {
   return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
 }
 
+const GgufTensor& GgufFile::get_tensor(std::string_view name) const {
+  const GgufTensor* found = find_tensor(name);
+  require(found != nullptr, "{}: tensor \"{}\" is missing", where_, name);
+  return *found;
+}
+
 const GgufValue* GgufFile::find(std::string_view key) const {
   const auto found = values_.find(key);
   return found == values_.end() ? nullptr : &found->second;

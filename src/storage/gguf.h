@@ -45,6 +45,7 @@ class GgufFile {
   const std::string& where() const { return where_; }
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   const GgufTensor* find_tensor(std::string_view name) const;
+  const GgufTensor& get_tensor(std::string_view name) const;  ///< error where it is absent
   const std::map<std::string, GgufValue, std::less<>>& values() const { return values_; }
   const GgufValue* find(std::string_view key) const;
   bool has(std::string_view key) const { return find(key) != nullptr; }

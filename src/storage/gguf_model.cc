@@ -4,11 +4,9 @@
 #include <array>
 #include <cmath>
 #include <numbers>
-#include <set>
 
 #include "base/error.h"
 #include "base/numeric.h"
-#include "storage/safetensors.h"
 
 namespace ranktune {
 namespace {
@@ -19,9 +17,12 @@ struct KnownArchitecture {
 };
 constexpr std::array kArchitectures{
     KnownArchitecture{"llama", "LlamaForCausalLM"},
+    KnownArchitecture{"qwen", "QWenLMHeadModel"},
     KnownArchitecture{"qwen2", "Qwen2ForCausalLM"},
     KnownArchitecture{"qwen3", "Qwen3ForCausalLM"},
 };
+
+bool is_first_or_second_qwen(std::string_view family) { return family == "qwen" || family == "qwen2"; }
 
 /// Settings (after "llama." and the like) that are read below or change nothing.
 constexpr std::array<std::string_view, 20> kKnownSettings{
@@ -102,12 +103,6 @@ std::string supported_architectures() {
   return names;
 }
 
-const GgufTensor& require_tensor(const GgufFile& file, const std::string& name) {
-  const GgufTensor* found = file.find_tensor(name);
-  require(found != nullptr, "{}: tensor \"{}\" is missing", file.where(), name);
-  return *found;
-}
-
 Json read_rope_scaling(const GgufFile& file, const Settings& settings, const GgufModel& model) {
   const std::string type = settings.has("rope.scaling.type")
                                ? std::string(file.get_string(settings.key("rope.scaling.type")))
@@ -162,34 +157,47 @@ bool gives_divisors(const Llama3Scaling& scaling, const std::vector<float>& divi
   return true;
 }
 
-void add_linear(std::vector<GgufPlace>& list, const GgufPlace& weight, bool bias) {
-  list.push_back({weight.gguf + ".weight", weight.name + ".weight", weight.shape, weight.rotary_heads});
-  if (bias)
-    list.push_back({weight.gguf + ".bias", weight.name + ".bias", {weight.shape[0]}, weight.rotary_heads});
+/// What else holds of the first Qwen, in the file and in its config.json: feed_forward_length counts the
+/// gate's two matrices together, heads are not shared and fill the hidden size, and no scaling can be named.
+void read_first_qwen(const GgufFile& file, GgufModel& model) {
+  require(model.intermediate_size % 2 == 0,
+          "{}: metadata \"qwen.feed_forward_length\" is {}, which is not the width of two matrices",
+          file.where(), model.intermediate_size);
+  model.intermediate_size /= 2;
+  require(model.kv_heads == model.heads && model.heads * model.head_dim == model.hidden_size,
+          "{}: {} heads of size {} with {} key/value heads are not possible in a {} model of hidden size {}",
+          file.where(), model.heads, model.head_dim, model.kv_heads, model.model_type, model.hidden_size);
+  require(model.rope_scaling.is_null(), "{}: rope scaling of a {} model is not supported", file.where(),
+          model.model_type);
 }
 
-void add_layer(std::vector<GgufPlace>& list, const GgufModel& m, std::int64_t layer) {
-  const std::string from = fmt::format("blk.{}.", layer), to = fmt::format("model.layers.{}.", layer);
-  const std::int64_t C = m.hidden_size, I = m.intermediate_size, Q = m.heads * m.head_dim,
-                     KV = m.kv_heads * m.head_dim;
-  // Only llama's rotary pairs are stored side by side; the Qwen families keep Hugging Face's order.
-  const bool side_by_side = m.model_type == "llama";
-  const bool output_bias = m.attention_bias && m.model_type != "qwen2";
-  list.push_back({from + "attn_norm.weight", to + "input_layernorm.weight", {C}});
-  add_linear(list, {from + "attn_q", to + "self_attn.q_proj", {Q, C}, side_by_side ? m.heads : 0},
-             m.attention_bias);
-  add_linear(list, {from + "attn_k", to + "self_attn.k_proj", {KV, C}, side_by_side ? m.kv_heads : 0},
-             m.attention_bias);
-  add_linear(list, {from + "attn_v", to + "self_attn.v_proj", {KV, C}}, m.attention_bias);
-  add_linear(list, {from + "attn_output", to + "self_attn.o_proj", {C, Q}}, output_bias);
-  if (m.qk_norm) {
-    list.push_back({from + "attn_q_norm.weight", to + "self_attn.q_norm.weight", {m.head_dim}});
-    list.push_back({from + "attn_k_norm.weight", to + "self_attn.k_norm.weight", {m.head_dim}});
-  }
-  list.push_back({from + "ffn_norm.weight", to + "post_attention_layernorm.weight", {C}});
-  add_linear(list, {from + "ffn_gate", to + "mlp.gate_proj", {I, C}}, m.mlp_bias);
-  add_linear(list, {from + "ffn_up", to + "mlp.up_proj", {I, C}}, m.mlp_bias);
-  add_linear(list, {from + "ffn_down", to + "mlp.down_proj", {C, I}}, m.mlp_bias);
+/// The dynamic scaling and the attention factors beyond the training length that the published models have
+/// are nothing that a GGUF can ask for.
+Json first_qwen_config(const GgufModel& model) {
+  return {
+      {"architectures", {model.architecture}},
+      {"model_type", model.model_type},
+      {"hidden_size", model.hidden_size},
+      {"intermediate_size", 2 * model.intermediate_size},
+      {"num_hidden_layers", model.layers},
+      {"num_attention_heads", model.heads},
+      {"kv_channels", model.head_dim},
+      {"layer_norm_epsilon", model.norm_eps},
+      {"rotary_emb_base", model.rope_theta},
+      {"rotary_pct", 1.0},
+      {"seq_length", model.max_positions},
+      {"max_position_embeddings", model.max_positions},
+      {"use_dynamic_ntk", false},
+      {"use_logn_attn", false},
+      {"vocab_size", model.vocab_size},
+      {"tie_word_embeddings", model.tied_head},
+      {"no_bias", true},
+      {"scale_attn_weights", true},
+      {"attn_dropout_prob", 0.0},
+      {"emb_dropout_prob", 0.0},
+      {"initializer_range", 0.02},
+      {"use_cache", true},
+  };
 }
 
 }  // namespace
@@ -221,7 +229,7 @@ GgufModel read_gguf_model(const GgufFile& file) {
   model.max_positions = settings.size("context_length");
   model.norm_eps = settings.positive("attention.layer_norm_rms_epsilon");
   model.rope_theta = settings.positive_or("rope.freq_base", 10000.0);
-  model.vocab_size = require_tensor(file, "token_embd.weight").shape.front();
+  model.vocab_size = file.get_tensor("token_embd.weight").shape.front();
   require(settings.size_or("vocab_size", model.vocab_size) == model.vocab_size,
           "{}: metadata \"{}\" is {}, but the embedding has {} rows", file.where(),
           settings.key("vocab_size"), settings.size_or("vocab_size", 0), model.vocab_size);
@@ -233,14 +241,16 @@ GgufModel read_gguf_model(const GgufFile& file) {
           "{}: {} heads of size {} with {} key/value heads are not possible", file.where(), model.heads,
           model.head_dim, model.kv_heads);
   model.tied_head = file.find_tensor("output.weight") == nullptr;
-  model.attention_bias = family == "qwen2" || file.find_tensor("blk.0.attn_q.bias") != nullptr;
+  model.attention_bias = is_first_or_second_qwen(family) || file.find_tensor("blk.0.attn_q.bias") != nullptr;
   model.mlp_bias = family == "llama" && file.find_tensor("blk.0.ffn_up.bias") != nullptr;
   model.qk_norm = family == "qwen3";
   model.rope_scaling = read_rope_scaling(file, settings, model);
+  if (model.first_qwen()) read_first_qwen(file, model);
   return model;
 }
 
 Json gguf_config(const GgufModel& model) {
+  if (model.first_qwen()) return first_qwen_config(model);
   Json config{
       {"architectures", {model.architecture}},
       {"model_type", model.model_type},
@@ -267,24 +277,16 @@ Json gguf_config(const GgufModel& model) {
   return config;
 }
 
-std::vector<GgufPlace> gguf_places(const GgufModel& model) {
-  std::vector<GgufPlace> places{
-      {"token_embd.weight", "model.embed_tokens.weight", {model.vocab_size, model.hidden_size}}};
-  for (std::int64_t layer = 0; layer < model.layers; ++layer) add_layer(places, model, layer);
-  places.push_back({"output_norm.weight", "model.norm.weight", {model.hidden_size}});
-  if (!model.tied_head)
-    places.push_back({"output.weight", "lm_head.weight", {model.vocab_size, model.hidden_size}});
-  return places;
-}
-
 void add_model_settings(const GgufModel& model, GgufMetadata& metadata) {
   const std::string& family = model.model_type;
   require(
-      family != "qwen2" || model.heads * model.head_dim == model.hidden_size,
-      "programs that read GGUF take qwen2 models whose heads fill the hidden size: {} heads of {} are not {}",
-      model.heads, model.head_dim, model.hidden_size);
-  require(family == "llama" || (!model.mlp_bias && model.attention_bias == (family == "qwen2")),
+      !is_first_or_second_qwen(family) || model.heads * model.head_dim == model.hidden_size,
+      "programs that read GGUF take {} models whose heads fill the hidden size: {} heads of {} are not {}",
+      family, model.heads, model.head_dim, model.hidden_size);
+  require(family == "llama" || (!model.mlp_bias && model.attention_bias == is_first_or_second_qwen(family)),
           "programs that read GGUF know no {} model with these biases", family);
+  require(!model.first_qwen() || !model.tied_head,
+          "programs that read GGUF know no {} model whose head is the embedding", family);
   const auto key = [&](const char* name) { return fmt::format("{}.{}", family, name); };
   const auto add_size = [&](const char* name, std::int64_t value) {
     metadata.add_u32(key(name), narrow<std::uint32_t>(value, name));
@@ -292,7 +294,7 @@ void add_model_settings(const GgufModel& model, GgufMetadata& metadata) {
   add_size("block_count", model.layers);
   add_size("context_length", model.max_positions);
   add_size("embedding_length", model.hidden_size);
-  add_size("feed_forward_length", model.intermediate_size);
+  add_size("feed_forward_length", model.intermediate_size * (model.first_qwen() ? 2 : 1));
   add_size("attention.head_count", model.heads);
   add_size("attention.head_count_kv", model.kv_heads);
   add_size("attention.key_length", model.head_dim);
@@ -325,27 +327,6 @@ std::vector<float> rope_divisors(const GgufModel& model) {
   for (std::size_t i = 0; i < divisors.size(); ++i)
     divisors[i] = static_cast<float>(divisor(wanted, frequency_place(i, divisors.size()), model.rope_theta));
   return divisors;
-}
-
-std::vector<GgufSource> map_gguf_tensors(const GgufFile& file, const GgufModel& model) {
-  // A file cannot have more layers than tensors, whatever its metadata say.
-  require(static_cast<std::uint64_t>(model.layers) <= file.tensors().size(),
-          "{}: {} layers are announced, but there are {} tensors", file.where(), model.layers,
-          file.tensors().size());
-  std::vector<GgufSource> sources;
-  std::set<std::string_view> used{"rope_freqs.weight"};
-  for (const GgufPlace& wanted : gguf_places(model)) {
-    const GgufTensor& tensor = require_tensor(file, wanted.gguf);
-    require(tensor.shape == wanted.shape, "{}: tensor \"{}\" has shape {}, but the metadata ask for {}",
-            file.where(), tensor.name, shape_text(tensor.shape), shape_text(wanted.shape));
-    used.insert(tensor.name);
-    sources.push_back({wanted.name, &tensor, wanted.rotary_heads});
-  }
-  for (const GgufTensor& tensor : file.tensors())
-    require(used.contains(tensor.name),
-            "{}: tensor \"{}\" is not part of a {} model; nothing is left out silently", file.where(),
-            tensor.name, model.architecture);
-  return sources;
 }
 
 std::optional<Json> llama3_scaling(const std::vector<float>& factors, double rope_theta) {

@@ -9,6 +9,7 @@
 #include "base/numeric.h"
 #include "storage/gguf.h"
 #include "storage/gguf_model.h"
+#include "storage/gguf_places.h"
 #include "storage/gguf_tokenizer.h"
 #include "storage/new_folder.h"
 #include "storage/safetensors_writer.h"

@@ -25,7 +25,7 @@ struct ImportSummary {
   std::uint64_t tokens = 0;  ///< ids with a text, added ones included
 };
 
-/// A GGUF model (general.architecture llama, qwen2 or qwen3, byte-level BPE) as a Hugging Face folder:
+/// A GGUF model (general.architecture llama, qwen, qwen2 or qwen3, byte-level BPE) as a Hugging Face folder:
 /// config.json, model.safetensors, tokenizer.json, tokenizer_config.json with the chat template,
 /// generation_config.json. The folder is built under another name beside its place and renamed when whole.
 /// Anything that cannot be said in that form (experts, another tokenizer, an unknown tensor, type, rope

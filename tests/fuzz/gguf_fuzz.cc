@@ -5,6 +5,7 @@
 #include "fuzz.h"
 #include "storage/gguf.h"
 #include "storage/gguf_model.h"
+#include "storage/gguf_places.h"
 #include "storage/gguf_tokenizer.h"
 
 using namespace ranktune;

@@ -77,20 +77,22 @@ def make_gguf() -> None:
              "attn_output.weight": f(D, C), "ffn_norm.weight": f(C), "ffn_gate.weight": f(C, I), "ffn_up.weight": f(C, I),
              "ffn_down.weight": f(I, C)}
     tokens = ["a", "b", "ab", "<|im_start|>", "<|im_end|>"]
-    for family in ("llama", "qwen2", "qwen3"):
-        extra = {"llama": {"rope_freqs.weight": f(2)}, "qwen2": {"blk.0.attn_q.bias": f(D), "blk.0.attn_k.bias": f(D), "blk.0.attn_v.bias": f(D)},
+    first_qwen = {"attn_norm.weight": f(C), "attn_qkv.weight": f(C, 3 * D), "attn_qkv.bias": f(3 * D), "attn_output.weight": f(D, C),
+                  "ffn_norm.weight": f(C), "ffn_gate.weight": f(C, I // 2), "ffn_up.weight": f(C, I // 2), "ffn_down.weight": f(I // 2, C)}
+    for family in ("llama", "qwen", "qwen2", "qwen3"):
+        extra = {"qwen": {"output.weight": f(C, V)}, "llama": {"rope_freqs.weight": f(2)}, "qwen2": {"blk.0.attn_q.bias": f(D), "blk.0.attn_k.bias": f(D), "blk.0.attn_v.bias": f(D)},
                  "qwen3": {"blk.0.attn_q_norm.weight": f(D), "blk.0.attn_k_norm.weight": f(D), "output.weight": f(C, V)}}[family]
         put("gguf", family, Gguf(
             {"general.architecture": (8, text(family)), f"{family}.block_count": u32(1), f"{family}.context_length": u32(64),
              f"{family}.embedding_length": u32(C), f"{family}.feed_forward_length": u32(I), f"{family}.attention.head_count": u32(1),
              f"{family}.attention.head_count_kv": u32(1), f"{family}.attention.layer_norm_rms_epsilon": f32(1e-5),
              f"{family}.rope.freq_base": f32(1e4), "tokenizer.ggml.model": (8, text("gpt2")),
-             "tokenizer.ggml.pre": (8, text({"llama": "llama-bpe", "qwen2": "qwen2", "qwen3": "smollm"}[family])),
+             "tokenizer.ggml.pre": (8, text({"llama": "llama-bpe", "qwen": "qwen2", "qwen2": "qwen2", "qwen3": "smollm"}[family])),
              "tokenizer.ggml.tokens": texts(tokens), "tokenizer.ggml.token_type": (9, struct.pack("<IQ5i", 5, 5, 1, 1, 1, 3, 4)),
              "tokenizer.ggml.merges": texts(["a b"]), "tokenizer.ggml.bos_token_id": u32(3), "tokenizer.ggml.eos_token_id": u32(4),
              "tokenizer.ggml.add_bos_token": (7, b"\0"), "tokenizer.chat_template": (8, text("{{ messages }}"))},
-            {"token_embd.weight": f(C, V), "output_norm.weight": f(C)} | {f"blk.0.{name}": shape for name, shape in layer.items()}
-            | extra).bytes)
+            {"token_embd.weight": f(C, V), "output_norm.weight": f(C)}
+            | {f"blk.0.{name}": shape for name, shape in (first_qwen if family == "qwen" else layer).items()} | extra).bytes)
 
 
 def make_conversations() -> None:

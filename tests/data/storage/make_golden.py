@@ -123,6 +123,8 @@ def llama_order(weight: np.ndarray, heads: int) -> np.ndarray:
 NAMES = {"attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
          "attn_output": "self_attn.o_proj", "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
          "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+FIRST_QWEN = {"attn_norm": "ln_1", "attn_qkv": "attn.c_attn", "attn_output": "attn.c_proj", "ffn_norm": "ln_2", "ffn_gate": "mlp.w2",
+              "ffn_up": "mlp.w1", "ffn_down": "mlp.c_proj"}
 
 
 def llama3_factors(theta: float, head_dim: int, factor: float, positions: int) -> np.ndarray:
@@ -141,7 +143,8 @@ def llama3_factors(theta: float, head_dim: int, factor: float, positions: int) -
 
 
 def make_model(arch: str, pre: str, tied: bool, biases: list[str]) -> None:
-    width, mlp, layers, heads, kv_heads, head_dim = 32, 64, 2, 4, 2, 16 if arch == "qwen3" else 8
+    first_qwen = arch == "qwen"
+    width, mlp, layers, heads, kv_heads, head_dim = 32, 64, 2, 4, 4 if first_qwen else 2, 16 if arch == "qwen3" else 8
     merges = ["h e", "l l", "he ll", "Ġ he"]
     ordinary = byte_characters() + [merge.replace(" ", "") for merge in merges]
     tokens = ordinary + ["<|start|>", "<|end|>", "<tool>", "[PAD263]"]
@@ -152,9 +155,12 @@ def make_model(arch: str, pre: str, tied: bool, biases: list[str]) -> None:
     writer.add_block_count(layers)
     writer.add_context_length(4096)
     writer.add_embedding_length(width)
-    writer.add_feed_forward_length(mlp)
+    writer.add_feed_forward_length(2 * mlp if first_qwen else mlp)
     writer.add_head_count(heads)
-    writer.add_head_count_kv(kv_heads)
+    if first_qwen:
+        writer.add_rope_dimension_count(head_dim)
+    else:
+        writer.add_head_count_kv(kv_heads)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(500000.0)
     if arch == "qwen3":
@@ -183,20 +189,23 @@ def make_model(arch: str, pre: str, tied: bool, biases: list[str]) -> None:
         stored = llama_order(value, rotary) if rotary else value
         writer.add_tensor(name, gguf.quants.quantize(stored, kind), raw_dtype=kind)
 
-    add("token_embd.weight", "model.embed_tokens.weight", (len(tokens), width))
+    add("token_embd.weight", "transformer.wte.weight" if first_qwen else "model.embed_tokens.weight", (len(tokens), width))
     q, kv = heads * head_dim, kv_heads * head_dim
     shapes = {"attn_norm": (width,), "attn_q": (q, width), "attn_k": (kv, width), "attn_v": (kv, width), "attn_output": (width, q),
               "ffn_norm": (width,), "ffn_gate": (mlp, width), "ffn_up": (mlp, width), "ffn_down": (width, mlp)}
     if arch == "qwen3":
         shapes |= {"attn_q_norm": (head_dim,), "attn_k_norm": (head_dim,)}
+    if first_qwen:
+        shapes = {name: shape for name, shape in shapes.items() if name in FIRST_QWEN} | {"attn_qkv": (3 * q, width)}
     rotary = {"attn_q": heads, "attn_k": kv_heads} if arch == "llama" else {}
     for layer in range(layers):
         for name, shape in shapes.items():
-            where = (f"blk.{layer}.{name}", f"model.layers.{layer}.{NAMES[name]}")
+            where = (f"blk.{layer}.{name}",
+                     f"transformer.h.{layer}.{FIRST_QWEN[name]}" if first_qwen else f"model.layers.{layer}.{NAMES[name]}")
             add(where[0] + ".weight", where[1] + ".weight", shape, rotary.get(name, 0))
             if name in biases:
                 add(where[0] + ".bias", where[1] + ".bias", shape[:1], rotary.get(name, 0))
-    add("output_norm.weight", "model.norm.weight", (width,))
+    add("output_norm.weight", "transformer.ln_f.weight" if first_qwen else "model.norm.weight", (width,))
     if not tied:
         add("output.weight", "lm_head.weight", (len(tokens), width))
     if arch == "llama":
@@ -230,6 +239,7 @@ if __name__ == "__main__":
     make_model("llama", "llama-bpe", tied=False, biases=["attn_q", "attn_k", "attn_v", "attn_output"])
     make_model("qwen2", "qwen2", tied=True, biases=["attn_q", "attn_k", "attn_v"])
     make_model("qwen3", "qwen2", tied=False, biases=[])
+    make_model("qwen", "qwen2", tied=False, biases=["attn_qkv"])
     make_frames(pathlib.Path(sys.argv[1]))
     for made in HERE.glob("*.safetensors"):
         made.chmod(0o644)

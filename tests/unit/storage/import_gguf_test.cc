@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <filesystem>
+#include <map>
 
 #include "base/json.h"
 #include "byte_files.h"
@@ -110,7 +112,7 @@ TEST_P(ImportTest, ATruncatedFileLeavesNoFolder) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, ImportTest, testing::Values("llama", "qwen2", "qwen3"),
+INSTANTIATE_TEST_SUITE_P(, ImportTest, testing::Values("llama", "qwen", "qwen2", "qwen3"),
                          [](const auto& test) { return test.param; });
 
 using ImportLlamaTest = ImportTest;
@@ -155,6 +157,60 @@ TEST_P(ImportQwenTest, ConfigSaysWhatTheFamilyNeeds) {
   EXPECT_EQ(read_json_file(dir_ / "model" / "generation_config.json")["eos_token_id"], 261);
 }
 INSTANTIATE_TEST_SUITE_P(, ImportQwenTest, testing::Values("qwen2", "qwen3"));
+
+using ImportFirstQwenTest = ImportTest;
+TEST_P(ImportFirstQwenTest, ConfigSaysItInItsOwnWords) {
+  const Json config = import_config();
+  EXPECT_EQ(config["architectures"], Json::array({"QWenLMHeadModel"}));
+  EXPECT_EQ(config["model_type"], "qwen");
+  EXPECT_EQ(config["intermediate_size"], 128);  // of both matrices, as in the file
+  EXPECT_EQ(config["num_attention_heads"], 4);
+  EXPECT_EQ(config["kv_channels"], 8);
+  EXPECT_EQ(config["layer_norm_epsilon"], 1e-6);
+  EXPECT_EQ(config["rotary_emb_base"], 500000.0);
+  EXPECT_EQ(config["seq_length"], 4096);
+  EXPECT_EQ(config["no_bias"], true);
+  EXPECT_EQ(config["use_dynamic_ntk"], false);
+  EXPECT_EQ(config["use_logn_attn"], false);
+  EXPECT_EQ(config["tie_word_embeddings"], false);
+}
+INSTANTIATE_TEST_SUITE_P(, ImportFirstQwenTest, testing::Values("qwen"));
+
+/// The settings of a first Qwen: heads of 8 in a width of 32.
+GgufMetadata first_qwen(std::uint32_t mlp, std::uint32_t kv_heads) {
+  GgufMetadata metadata;
+  metadata.add_text("general.architecture", "qwen");
+  for (const auto& [name, value] :
+       std::map<std::string, std::uint32_t>{{"block_count", 1},
+                                            {"context_length", 64},
+                                            {"embedding_length", 32},
+                                            {"feed_forward_length", mlp},
+                                            {"attention.head_count", 4},
+                                            {"attention.head_count_kv", kv_heads}})
+    metadata.add_u32("qwen." + name, value);
+  metadata.add_f32("qwen.attention.layer_norm_rms_epsilon", 1e-6f);
+  return metadata;
+}
+
+TEST(ImportRefusalTest, WhatAFirstQwenCannotBeIsRefused) {
+  const TempDir dir;
+  const auto read = [&](const GgufMetadata& metadata) {
+    GgufWriter writer(dir / "x.gguf", metadata, {{"token_embd.weight", GgmlType::kF32, {1, 1}}});
+    writer.append("token_embd.weight", std::array<std::byte, 4>{});
+    writer.commit();
+    return read_gguf_model(GgufFile::open(dir / "x.gguf"));
+  };
+  EXPECT_EQ(read(first_qwen(10, 4)).intermediate_size, 5);
+  expect_error([&] { read(first_qwen(11, 4)); }, "x.gguf", "qwen.feed_forward_length", "11");
+  expect_error([&] { read(first_qwen(10, 2)); }, "x.gguf", "4 heads of size 8 with 2 key/value heads");
+  GgufMetadata narrow = first_qwen(10, 4);
+  narrow.add_u32("qwen.attention.key_length", 4);
+  expect_error([&] { read(narrow); }, "x.gguf", "4 heads of size 4", "hidden size 32");
+  GgufMetadata scaled = first_qwen(10, 4);
+  scaled.add_text("qwen.rope.scaling.type", "linear");
+  scaled.add_f32("qwen.rope.scaling.factor", 2);
+  expect_error([&] { read(scaled); }, "x.gguf", "rope scaling of a qwen model");
+}
 
 /// A tiny model with one text in it replaced by another of the same length.
 void expect_refused(const std::string& model, std::string_view from, std::string_view to,
