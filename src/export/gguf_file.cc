@@ -5,9 +5,11 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "export/gguf_vocabulary.h"
 #include "storage/gguf_format.h"
 #include "storage/gguf_model.h"
+#include "storage/gguf_places.h"
 #include "storage/gguf_writer.h"
 #include "storage/new_folder.h"
 #include "storage/quantize.h"
@@ -35,10 +37,6 @@ Json scaling_json(const RopeScaling& scaling) {
 }
 
 GgufModel gguf_model_of(const Architecture& arch) {
-  require(arch.family != Family::kQwen1,
-          "the first Qwen (model_type \"{}\") is not written to GGUF: programs that read GGUF leave out its "
-          "dynamic scaling beyond the training length; llama, qwen2 and qwen3 models can be",
-          arch.model_type);
   return {.architecture = {},
           .model_type = arch.model_type,
           .hidden_size = arch.hidden_size,
@@ -145,6 +143,11 @@ void write_gguf_file(const GgufFileOptions& options, const Architecture& arch,
   for (const GgufPlace& place : places)
     specs.push_back({place.gguf, type_of(place, options.type), place.shape});
 
+  if (model.first_qwen())
+    log_info(
+        "programs that read GGUF leave out the first Qwen's dynamic NTK scaling and log-n attention, which "
+        "act beyond the {} tokens of its training: the file gives these as its context length",
+        model.max_positions);
   const Path absolute = std::filesystem::absolute(options.file);
   make_folders(absolute.parent_path());
   require_space(absolute.parent_path(), gguf_file_bytes(metadata, specs));

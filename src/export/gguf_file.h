@@ -20,8 +20,10 @@ struct GgufFileOptions {
 
 /// The model as a GGUF file for llama.cpp and the programs built on it: matrices in `type` (rounded once;
 /// those whose rows are no whole blocks of Q8_0 in F16), norms and biases in F32, a tied head left out,
-/// rotary pairs in llama's order. It appears under its name when whole. Error for models that those programs
-/// would compute otherwise, and before anything is written where the disk has not enough space.
+/// rotary pairs in llama's order. The first Qwen's dynamic scaling and log-n attention, which act beyond its
+/// training length, are nothing that a GGUF can ask for: a line of the log says so, and that length is the
+/// file's context length. It appears under its name when whole. Error for models that those programs would
+/// compute otherwise, and before anything is written where the disk has not enough space.
 void write_gguf_file(const GgufFileOptions& options, const Architecture& arch,
                      const std::vector<FinalWeight>& weights);
 

@@ -15,18 +15,67 @@
 namespace ranktune {
 namespace {
 
+/// A tokenizer file, and what GGUF asks of it.
+struct Source {
+  Path file;
+  Vocabulary vocabulary;
+  std::string pre_tokenizer;     ///< GGUF's name of its splitting
+  bool begins_with_bos = false;  ///< puts its first token before every text
+  std::string end_of_text;  ///< bos, eos and padding where the folder's files name none; "": there is no such
+};
+
+/// Does the tokenizer put its first token before every text? One that adds others cannot be told.
+bool begins_with_bos(const Json& tokenizer, const Path& file) {
+  const Json processor = tokenizer.value("post_processor", Json());
+  if (!processor.is_object()) return false;
+  bool bos = false;
+  for (const Json& part : processor.value("processors", Json::array({processor}))) {
+    const Json single = part.value("single", Json::array());
+    for (std::size_t i = 0; i < single.size(); ++i) {
+      if (!single[i].contains("SpecialToken")) continue;
+      require(
+          i == 0 && single.size() > 1,
+          "{}: its \"post_processor\" adds tokens elsewhere than at the begin of a text, which GGUF cannot "
+          "say",
+          file.string());
+      bos = true;
+    }
+  }
+  return bos;
+}
+
+Source read_source(const Path& folder) {
+  const Path json_file = folder / "tokenizer.json", tiktoken = folder / "qwen.tiktoken";
+  if (std::filesystem::exists(json_file)) {
+    const Json json = read_json_file(json_file);
+    return {.file = json_file,
+            .vocabulary = read_tokenizer_json(json_file),
+            .pre_tokenizer = gguf_pre_tokenizer(json, json_file.string()),
+            .begins_with_bos = begins_with_bos(json, json_file),
+            .end_of_text = ""};
+  }
+  require(
+      std::filesystem::exists(tiktoken),
+      "{} has neither tokenizer.json nor qwen.tiktoken, from which GGUF's tokenizer is made; give a folder "
+      "that has one",
+      folder.string());
+  Vocabulary vocabulary = read_tiktoken(tiktoken);
+  vocabulary.merges = tiktoken_merges(vocabulary, tiktoken.string());
+  // It splits as Qwen2's tokenizers do.
+  return {.file = tiktoken,
+          .vocabulary = std::move(vocabulary),
+          .pre_tokenizer = "qwen2",
+          .begins_with_bos = false,
+          .end_of_text = "<|endoftext|>"};
+}
+
 class VocabularyMaker {
  public:
   VocabularyMaker(const Path& folder, std::int64_t vocab_size, GgufMetadata& metadata)
-      : folder_(folder), metadata_(metadata), file_(folder / "tokenizer.json") {
-    require(std::filesystem::exists(file_),
-            "{} has no tokenizer.json, from which GGUF's tokenizer is made; give a folder that has one",
-            folder.string());
-    json_ = read_json_file(file_);
-    vocabulary_ = read_tokenizer_json(file_);
-    require(static_cast<std::int64_t>(vocabulary_->token_bytes.size()) <= vocab_size,
-            "{}: {} tokens, but the embedding has only {} rows", file_.string(),
-            vocabulary_->token_bytes.size(), vocab_size);
+      : folder_(folder), metadata_(metadata), source_(read_source(folder)) {
+    require(static_cast<std::int64_t>(source_.vocabulary.token_bytes.size()) <= vocab_size,
+            "{}: {} tokens, but the embedding has only {} rows", source_.file.string(),
+            source_.vocabulary.token_bytes.size(), vocab_size);
     config_ = read_optional("config.json");
     tokenizer_config_ = read_optional("tokenizer_config.json");
     read_tokens(static_cast<std::size_t>(vocab_size));
@@ -34,12 +83,12 @@ class VocabularyMaker {
 
   void run(const std::optional<ChatTemplate>& chat_template) {
     metadata_.add_text("tokenizer.ggml.model", "gpt2");
-    metadata_.add_text("tokenizer.ggml.pre", gguf_pre_tokenizer(json_, file_.string()));
+    metadata_.add_text("tokenizer.ggml.pre", source_.pre_tokenizer);
     metadata_.add_texts("tokenizer.ggml.tokens", tokens_);
     metadata_.add_i32s("tokenizer.ggml.token_type", types_);
     metadata_.add_texts("tokenizer.ggml.merges", merges());
     add_special_ids(chat_template);
-    metadata_.add_flag("tokenizer.ggml.add_bos_token", begins_with_bos());
+    metadata_.add_flag("tokenizer.ggml.add_bos_token", source_.begins_with_bos);
     std::string text = template_text(folder_, chat_template);
     if (!text.empty()) metadata_.add_text("tokenizer.chat_template", text);
   }
@@ -51,11 +100,12 @@ class VocabularyMaker {
 
   void read_tokens(std::size_t count) {
     for (std::size_t id = 0; id < count; ++id) {
-      const bool known = id < vocabulary_->token_bytes.size() && !vocabulary_->token_bytes[id].empty();
-      tokens_.push_back(known ? symbols_of(vocabulary_->token_bytes[id]) : fmt::format("[PAD{}]", id));
+      const bool known =
+          id < source_.vocabulary.token_bytes.size() && !source_.vocabulary.token_bytes[id].empty();
+      tokens_.push_back(known ? symbols_of(source_.vocabulary.token_bytes[id]) : fmt::format("[PAD{}]", id));
       types_.push_back(static_cast<std::int32_t>(known ? GgufToken::kNormal : GgufToken::kUnused));
     }
-    for (const AddedToken& token : vocabulary_->added) {
+    for (const AddedToken& token : source_.vocabulary.added) {
       const auto id = static_cast<std::size_t>(token.id);
       tokens_[id] = token.content;
       types_[id] = static_cast<std::int32_t>(token.special ? GgufToken::kControl : GgufToken::kUserDefined);
@@ -71,7 +121,7 @@ class VocabularyMaker {
 
   std::vector<std::string> merges() const {
     std::vector<std::string> merges;
-    for (const BytePairModel::Merge& merge : vocabulary_->merges)
+    for (const BytePairModel::Merge& merge : source_.vocabulary.merges)
       merges.push_back(tokens_[static_cast<std::size_t>(merge.left)] + " " +
                        tokens_[static_cast<std::size_t>(merge.right)]);
     return merges;
@@ -100,11 +150,14 @@ class VocabularyMaker {
     std::map<std::string, std::int32_t> ids;
     for (const auto& [name, gguf] : names)
       if (const auto id = special_id(name)) ids[gguf] = *id;
+    if (!source_.end_of_text.empty())
+      for (const char* name : {"bos", "eos", "padding"})
+        ids.emplace(name, added_ids_.find(source_.end_of_text)->second);
     if (chat_template) {
       const auto end = added_ids_.find(chat_template->end_of_turn());
       require(end != added_ids_.end(),
-              "{}: the chat template \"{}\" ends turns with {}, which is no token of it", file_.string(),
-              chat_template->name(), chat_template->end_of_turn());
+              "{}: the chat template \"{}\" ends turns with {}, which is no token of it",
+              source_.file.string(), chat_template->name(), chat_template->end_of_turn());
       if (!ids.contains("eos")) ids["eos"] = end->second;
       if (ids["eos"] != end->second) ids["eot"] = end->second;
     }
@@ -117,31 +170,10 @@ class VocabularyMaker {
       metadata_.add_u32(fmt::format("tokenizer.ggml.{}_token_id", name), static_cast<std::uint32_t>(id));
   }
 
-  /// Does the tokenizer put its first token before every text? One that adds others cannot be told.
-  bool begins_with_bos() const {
-    const Json processor = json_.value("post_processor", Json());
-    if (!processor.is_object()) return false;
-    bool bos = false;
-    for (const Json& part : processor.value("processors", Json::array({processor}))) {
-      const Json single = part.value("single", Json::array());
-      for (std::size_t i = 0; i < single.size(); ++i) {
-        if (!single[i].contains("SpecialToken")) continue;
-        require(
-            i == 0 && single.size() > 1,
-            "{}: its \"post_processor\" adds tokens elsewhere than at the begin of a text, which GGUF cannot "
-            "say",
-            file_.string());
-        bos = true;
-      }
-    }
-    return bos;
-  }
-
   const Path& folder_;
   GgufMetadata& metadata_;
-  Path file_;
-  Json json_, config_, tokenizer_config_;
-  std::optional<Vocabulary> vocabulary_;
+  Source source_;
+  Json config_, tokenizer_config_;
   std::vector<std::string> tokens_;
   std::vector<std::int32_t> types_;
   std::map<std::string, std::int32_t, std::less<>> added_ids_;

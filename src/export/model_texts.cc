@@ -40,13 +40,14 @@ OrderedJson read_ordered(const Path& path) {
   return json;
 }
 
-/// The text that must take the place of the base's own; nothing where that one is right, or is all there is.
-std::optional<std::string> other_template(const Path& base,
-                                          const std::optional<ChatTemplate>& chat_template) {
+/// The text (by `jinja_of`) that must take the place of the base's own; nothing where that one is right, or
+/// is all there is.
+std::optional<std::string> other_template(const Path& base, const std::optional<ChatTemplate>& chat_template,
+                                          std::string (*jinja_of)(const ChatTemplate&)) {
   if (!chat_template) return std::nullopt;
   const std::optional<ChatTemplate> own = ChatTemplate::find_own(base);
   if (own && own->fingerprint() == chat_template->fingerprint()) return std::nullopt;
-  std::string text = template_jinja(*chat_template);
+  std::string text = jinja_of(*chat_template);
   if (!text.empty()) return text;
   log_warning(
       "there is no Jinja text of the chat template \"{}\" that the model was trained with, so {}; programs "
@@ -123,7 +124,8 @@ class TextMaker {
 
   void set_template() {
     if (std::filesystem::exists(options_.base / kJinjaFile)) jinja_ = read_file(options_.base / kJinjaFile);
-    const std::optional<std::string> other = other_template(options_.base, options_.chat_template);
+    const std::optional<std::string> other =
+        other_template(options_.base, options_.chat_template, template_jinja);
     if (!other) return;
     jinja_ = *other;
     tokenizer_.erase("chat_template");
@@ -139,8 +141,10 @@ class TextMaker {
 std::vector<ModelText> model_texts(const ModelTextsOptions& options) { return TextMaker(options).run(); }
 
 std::string template_text(const Path& base, const std::optional<ChatTemplate>& chat_template) {
-  const std::optional<std::string> other = other_template(base, chat_template);
-  return other ? *other : own_template_text(base);
+  const std::optional<std::string> other = other_template(base, chat_template, prompt_jinja);
+  std::string text = other ? *other : own_template_text(base);
+  // First-generation Qwen's own stands in no file.
+  return text.empty() && chat_template ? prompt_jinja(*chat_template) : text;
 }
 
 std::optional<ChatTemplate> trained_template(const Path& base, const std::string& name,

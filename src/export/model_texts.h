@@ -29,8 +29,8 @@ struct ModelTextsOptions {
 /// generation_config.json, whatever the base says; a template that is not the base's own takes its place.
 std::vector<ModelText> model_texts(const ModelTextsOptions& options);
 
-/// The Jinja text of the template that the model answers by; the base's own, with a warning, where there is
-/// none.
+/// The Jinja text that writes the prompts the model answers by (prompt_jinja); the base's own, with a
+/// warning, where there is none.
 std::string template_text(const Path& base, const std::optional<ChatTemplate>& chat_template);
 
 /// The template that an adapter of this base was trained with, by the name and fingerprint that it carries

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/json.h"
+#include "model/hf_config.h"
 #include "model/load_model.h"
 #include "storage/gguf.h"
 #include "storage/import_gguf.h"
@@ -105,7 +106,7 @@ TEST_P(GgufFileTest, EachTypeIsRoundedOnceAndReadBack) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, GgufFileTest, testing::Values("llama", "qwen2", "qwen3"),
+INSTANTIATE_TEST_SUITE_P(, GgufFileTest, testing::Values("llama", "qwen", "qwen2", "qwen3"),
                          [](const auto& test) { return test.param; });
 
 using GgufFileRefusalTest = GgufFileTest;
@@ -143,12 +144,33 @@ TEST_P(GgufFileRefusalTest, WhatGgufCannotSayIsRefused) {
   endless.erase("eos_token_id");
   refused("config.json", endless, "which token ends a text");
   fs::remove(model / "tokenizer.json");
-  expect_error([&] { write(model, GgmlType::kF16); }, "has no tokenizer.json");
-  const Path first_qwen = Path(RANKTUNE_TEST_DATA) / "golden/qwen1/model";
-  expect_error([&] { write(first_qwen, GgmlType::kF16); }, "the first Qwen");
+  expect_error([&] { write(model, GgmlType::kF16); }, "neither tokenizer.json nor qwen.tiktoken");
   EXPECT_FALSE(fs::exists(dir_ / "out.gguf"));
 }
 INSTANTIATE_TEST_SUITE_P(, GgufFileRefusalTest, testing::Values("qwen2"));
+
+using GgufFirstQwenTest = GgufFileTest;
+
+TEST_P(GgufFirstQwenTest, TheLogSaysWhatIsLeftOut) {
+  const Path model = import(original(), "model");
+  testing::internal::CaptureStderr();
+  write(model, GgmlType::kF16);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::AllOf(testing::HasSubstr("dynamic NTK"), testing::HasSubstr("4096 tokens")));
+}
+
+TEST_P(GgufFirstQwenTest, WhatOtherProgramsDoNotComputeIsRefused) {
+  const Path model = import(original(), "model");
+  const auto refused = [&](auto change, const std::string& part) {
+    Architecture arch = read_architecture(model);
+    change(arch);
+    expect_error([&] { write_gguf_file({.file = dir_ / "out.gguf", .base = model}, arch, {}); }, part);
+    EXPECT_FALSE(fs::exists(dir_ / "out.gguf"));
+  };
+  refused([](Architecture& arch) { arch.head_dim = 16; }, "4 heads of 16 are not 32");
+  refused([](Architecture& arch) { arch.tied_head = true; }, "head is the embedding");
+}
+INSTANTIATE_TEST_SUITE_P(, GgufFirstQwenTest, testing::Values("qwen"));
 
 }  // namespace
 }  // namespace ranktune

@@ -99,6 +99,15 @@ TEST_F(ModelTextsTest, AnotherTemplateThatItWasTrainedWithTakesItsPlace) {
   EXPECT_EQ(Json::parse(found["tokenizer_config.json"])["chat_template"], chatml("qwen2"));
 }
 
+TEST_F(ModelTextsTest, ProgramsThatOnlyWritePromptsGetTheFirstQwensAsChatMl) {
+  put("qwen.tiktoken", "");
+  const auto own = ChatTemplate::find_own(dir_.path());
+  ASSERT_TRUE(own.has_value());
+  EXPECT_EQ(template_text(dir_.path(), own), chatml("qwen2"));
+  EXPECT_EQ(texts("qwen1").count("chat_template.jinja"), 0u);  // as published
+  EXPECT_EQ(template_text(dir_.path(), ChatTemplate::load(dir_.path(), "chatml")), chatml(""));
+}
+
 TEST_F(ModelTextsTest, ABaseWithoutAKnownTemplateIsLeftAsItIs) {
   put("chat_template.jinja", "{{ unknown }}");
   put("generation_config.json", R"({"eos_token_id": 1})");
