@@ -3,11 +3,14 @@
 
 usage: gguf_test.py RANKTUNE MODEL_GGUF     (run by CTest with the pinned packages of requirements.txt)
 """
+import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="2")
@@ -16,8 +19,8 @@ import numpy as np
 import torch
 import xllamacpp as llama_cpp
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 ranktune, smollm2 = sys.argv[1], Path(sys.argv[2])
 project = Path(__file__).resolve().parents[2]
@@ -62,13 +65,13 @@ def llama_order(weight: np.ndarray, heads: int) -> np.ndarray:
     return weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
 
 
-def check_tensors(reader: gguf.GGUFReader, model: torch.nn.Module, kind: str) -> None:
+def check_tensors(reader: gguf.GGUFReader, config: object, weights: dict[str, torch.Tensor], kind: str) -> None:
     """Names, types and bytes are what the package makes of the merged weights."""
-    config, arch = model.config, reader.get_field("general.architecture").contents()
+    arch = reader.get_field("general.architecture").contents()
     names = gguf.get_tensor_name_map(next(a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == arch), config.num_hidden_layers)
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     tensors.pop("rope_freqs.weight", None)
-    for name, value in model.named_parameters():
+    for name, value in weights.items():
         tensor = tensors.pop(names.get_name(name, try_suffixes=(".weight", ".bias")))
         value = value.detach().numpy()
         if arch == "llama" and ("q_proj" in name or "k_proj" in name):
@@ -80,7 +83,8 @@ def check_tensors(reader: gguf.GGUFReader, model: torch.nn.Module, kind: str) ->
         found = np.asarray(tensor.data).view(np.uint8).reshape(-1)
         same = (packed == found).mean()
         # The sum of weight and adapter may differ in its last bit, which few values show once rounded.
-        assert packed.size == found.size and same > (0.99 if "proj" in name else 1 - 1e-12), f"{name}: {same} of the bytes"
+        adapted = value.ndim > 1 and re.search(r"\.(layers|h)\.", name)
+        assert packed.size == found.size and same > (0.99 if adapted else 1 - 1e-12), f"{name}: {same} of the bytes"
     assert not tensors, f"too many: {list(tensors)}"
 
 
@@ -155,7 +159,7 @@ def check_model(work: Path, folder: Path, in_transformers: bool, size: float = 0
         path = work / f"{folder.name}-{kind}.gguf"
         run(ranktune, "export", "--gguf", path, "--type", kind, "--model", folder, "--adapter", adapter)
         reader = gguf.GGUFReader(path)
-        check_tensors(reader, model, kind)
+        check_tensors(reader, model.config, dict(model.named_parameters()), kind)
         check_vocabulary(reader, folder, model.config.vocab_size)
         results.append(f"{kind} {check_in_llama_cpp(path, model, folder, kind):.0e}")
         if kind == "F32" and in_transformers:
@@ -163,6 +167,130 @@ def check_model(work: Path, folder: Path, in_transformers: bool, size: float = 0
         if kind != "F32":
             path.unlink()
     print(f"{folder.name}: log-probabilities in llama.cpp within {', '.join(results)}", flush=True)
+
+
+FIRST_QWEN = {"transformer.wte": "model.embed_tokens", "transformer.ln_f": "model.norm", "transformer.h": "model.layers",
+              "ln_1": "input_layernorm", "ln_2": "post_attention_layernorm", "attn.c_proj": "self_attn.o_proj",
+              "mlp.w1": "mlp.up_proj", "mlp.w2": "mlp.gate_proj", "mlp.c_proj": "mlp.down_proj"}
+
+
+def first_qwen(folder: Path, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """Qwen2's class, which within the training length computes the same; transformers has none of the first Qwen."""
+    config = json.loads((folder / "config.json").read_text())
+    model = Qwen2ForCausalLM(Qwen2Config(
+        vocab_size=config["vocab_size"], hidden_size=config["hidden_size"], intermediate_size=config["intermediate_size"] // 2,
+        num_hidden_layers=config["num_hidden_layers"], num_attention_heads=config["num_attention_heads"],
+        num_key_value_heads=config["num_attention_heads"], rms_norm_eps=config["layer_norm_epsilon"],
+        rope_parameters={"rope_type": "default", "rope_theta": config["rotary_emb_base"]}, tie_word_embeddings=False))
+    state = {}
+    for name, value in weights.items():
+        for ours, theirs in FIRST_QWEN.items():
+            name = re.sub(rf"(^|\.){re.escape(ours)}\.", rf"\g<1>{theirs}.", name)
+        if "attn.c_attn" in name:
+            for part, rows in zip("qkv", value.chunk(3)):
+                state[name.replace("attn.c_attn", f"self_attn.{part}_proj")] = rows
+        else:
+            state[name] = value
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def with_adapter(weights: dict[str, torch.Tensor], adapter: Path) -> dict[str, torch.Tensor]:
+    config, values = json.loads((adapter / "adapter_config.json").read_text()), load_file(adapter / "adapter_model.safetensors")
+    merged = dict(weights)
+    for name, a in values.items():
+        if "lora_A" in name:
+            weight = name.removeprefix("base_model.model.").replace("lora_A.", "")
+            merged[weight] = weights[weight] + values[name.replace("lora_A", "lora_B")] @ a * (config["lora_alpha"] / config["r"])
+    return merged
+
+
+def check_first_qwen(work: Path) -> None:
+    """The golden model with its adapter, in each type, and read back."""
+    folder, adapter = golden(work, "qwen1"), project / "tests/data/golden/qwen1/adapters/lora_trained"
+    weights = with_adapter(load_file(folder / "model.safetensors"), adapter)
+    model, results = first_qwen(folder, weights), []
+    for kind in TYPES:
+        path = work / f"qwen1-{kind}.gguf"
+        run(ranktune, "export", "--gguf", path, "--type", kind, "--model", folder, "--adapter", adapter)
+        reader = gguf.GGUFReader(path)
+        check_tensors(reader, model.config, weights, kind)
+        results.append(f"{kind} {check_in_llama_cpp(path, model, work / 'model', kind):.0e}")
+    settings = {name.removeprefix("qwen."): field.contents() for name, field in reader.fields.items() if name.startswith("qwen.")}
+    wanted = {"block_count": 3, "context_length": 8192, "embedding_length": 64, "feed_forward_length": 320, "rope.freq_base": 10000.0,
+              "rope.dimension_count": 16, "attention.head_count": 4, "attention.layer_norm_rms_epsilon": np.float32(1e-6)}
+    assert settings | wanted == settings, settings
+    run(ranktune, "import", "--dtype", "f32", work / "qwen1-F32.gguf", work / "qwen1_again")
+    again = load_file(work / "qwen1_again/model.safetensors")
+    assert again.keys() == weights.keys()
+    worst = max((again[name] - weights[name]).abs().max().item() for name in weights)
+    assert worst < 1e-6, f"read back the weights differ by {worst}"
+    print(f"qwen1: log-probabilities in llama.cpp within {', '.join(results)}", flush=True)
+
+
+def ask(server: llama_cpp.Server, what: str, **request: object) -> dict:
+    with urllib.request.urlopen(f"{server.listening_address}/{what}", data=json.dumps(request).encode()) as answer:
+        return json.load(answer)
+
+
+def tiktoken_model(folder: Path) -> None:
+    """The published vocabulary in a model of one small layer."""
+    folder.mkdir()
+    packed = project / "tests/data/tokenizers/qwen1/qwen.tiktoken.zst"
+    (folder / "qwen.tiktoken").write_bytes(subprocess.run(["zstd", "-dcq", packed], check=True, capture_output=True).stdout)
+    config = json.loads((project / "tests/data/golden/qwen1/model/config.json").read_text())
+    config |= {"vocab_size": 151936, "hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 2}
+    (folder / "config.json").write_text(json.dumps(config))
+    layer = {"ln_1.weight": (32,), "ln_2.weight": (32,), "attn.c_attn.weight": (96, 32), "attn.c_attn.bias": (96,),
+             "attn.c_proj.weight": (32, 32), "mlp.w1.weight": (64, 32), "mlp.w2.weight": (64, 32), "mlp.c_proj.weight": (32, 64)}
+    shapes = {f"transformer.h.0.{name}": shape for name, shape in layer.items()}
+    shapes |= {"transformer.wte.weight": (151936, 32), "transformer.ln_f.weight": (32,), "lm_head.weight": (151936, 32)}
+    torch.manual_seed(2)
+    save_file({name: torch.randn(shape) * 0.1 for name, shape in shapes.items()}, folder / "model.safetensors")
+
+
+def merged_by_rank(ranks: dict[bytes, int], token: bytes) -> list[bytes]:
+    """What tiktoken's merging makes of the token by the ranks below its own."""
+    parts = [token[i:i + 1] for i in range(len(token))]
+    while True:
+        pairs = [(ranks.get(parts[i] + parts[i + 1], len(ranks)), i) for i in range(len(parts) - 1)]
+        rank, i = min(pairs)
+        if rank >= ranks[token]:
+            return parts
+        parts[i:i + 2] = [parts[i] + parts[i + 1]]
+
+
+def check_tiktoken(work: Path) -> None:
+    """llama.cpp's ids of hard texts are tiktoken's, and so are the prompts of chats."""
+    folder, path = work / "tiktoken", work / "tiktoken.gguf"
+    tiktoken_model(folder)
+    run(ranktune, "export", "--gguf", path, "--type", "Q8_0", "--model", folder)
+    reader = gguf.GGUFReader(path)
+    tokens, merges = (reader.get_field(f"tokenizer.ggml.{name}").contents() for name in ("tokens", "merges"))
+    sys.path.insert(0, str(project / "tests/support"))
+    from make_tiny_model import byte_alphabet
+    alphabet = byte_alphabet()
+
+    def symbols(token: bytes) -> str:
+        return "".join(alphabet[byte] for byte in token)
+
+    ranks = {base64.b64decode(line.split()[0]): int(line.split()[1]) for line in (folder / "qwen.tiktoken").read_bytes().splitlines()}
+    assert tokens[:len(ranks)] == [symbols(token) for token in ranks]
+    several = [token for token in ranks if len(token) > 1]
+    assert len(merges) == len(several)
+    for i in range(0, len(several), 61):
+        assert merges[i] == " ".join(symbols(part) for part in merged_by_rank(ranks, several[i])), (several[i], merges[i])
+
+    server = serve(path)
+    golden_texts = subprocess.run(["zstd", "-dcq", project / "tests/data/tokenizers/qwen1/golden.jsonl.zst"], check=True,
+                                  capture_output=True).stdout
+    for row in map(json.loads, golden_texts.splitlines()):
+        found = ask(server, "tokenize", content=row["text"], add_special=True, parse_special=True)["tokens"]
+        assert found == row["ids"], (row["text"], found, row["ids"])
+    prompt = ask(server, "apply-template", messages=[{"role": "user", "content": "Wer bist du?"}])["prompt"]
+    assert prompt == ("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nWer bist du?<|im_end|>\n"
+                      "<|im_start|>assistant\n"), prompt
+    print(f"qwen.tiktoken: {len(golden_texts.splitlines())} texts have tiktoken's ids in llama.cpp", flush=True)
 
 
 def check_chat(work: Path, folder: Path) -> None:
@@ -188,6 +316,8 @@ def main() -> None:
         check_model(work, golden(work, "llama_rope3"), in_transformers=False)
         # transformers takes the head size of every qwen3 in GGUF for 128.
         check_model(work, golden(work, "qwen3_gqa_bf16"), in_transformers=False)
+        check_first_qwen(work)
+        check_tiktoken(work)
         run(ranktune, "import", smollm2, work / "smollm2")
         # Little of it, so that the model still makes sense: of an answer that is over at once llama.cpp gives no probabilities.
         # Only exact types: how far rounding moves the rarest of 49152 tokens says nothing of the file.
