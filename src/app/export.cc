@@ -32,7 +32,7 @@ void export_adapter(const ExportArguments& arguments) {
     const std::string text = read_file(from, std::uint64_t{1} << 40);
     files.push_back({name, text.size(), [text](const Path& path) { write_file(path, text); }});
   }
-  write_adapter(arguments.output, files);
+  write_adapter({.path = arguments.output}, files);
 }
 
 std::optional<DType> stored_dtype(const std::string& name) {
@@ -70,7 +70,7 @@ struct AdaptedModel {
 
 void export_merged(const ExportArguments& arguments) {
   AdaptedModel model(arguments);
-  write_model_folder({.folder = arguments.output,
+  write_model_folder({.folder = {.path = arguments.output},
                       .base = arguments.model,
                       .chat_template = model.chat_template,
                       .dtype = stored_dtype(arguments.dtype),

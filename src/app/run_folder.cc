@@ -72,12 +72,17 @@ void RunFolder::start(const RunConfig& values) const {
   write(config(), to_json(values).dump(2) + "\n");
 }
 
-void RunFolder::write_adapter(const std::vector<AdapterFile>& files) const {
-  ranktune::write_adapter(adapter(), files, mark_, allowed_);
+NewFolderOptions RunFolder::place(const Path& result) const {
+  return {.path = result, .replaces = Replaces::kAnyFolder, .mark = mark_, .allowed = allowed_};
 }
 
-void RunFolder::write_model(const Path& base, bool tied_head, const AdapterFile& weights) const {
-  write_trained_model(model(), base, tied_head, weights, mark_, allowed_);
+void RunFolder::write_adapter(const std::vector<AdapterFile>& files) const {
+  ranktune::write_adapter(place(adapter()), files);
+}
+
+void RunFolder::write_model(ModelFolderOptions options, const std::vector<FinalWeight>& weights) const {
+  options.folder = place(model());
+  write_model_folder(options, weights);
 }
 
 void RunFolder::write_done(std::int64_t steps) const {
@@ -99,23 +104,6 @@ AdapterFile parameter_copy(std::string name, const ParameterList& parameters,
   }
   return {std::move(name), bytes,
           [parameters, copies](const Path& path) { write_parameters(path, parameters, copies); }};
-}
-
-void write_trained_model(const Path& folder, const Path& base, bool tied_head, const AdapterFile& weights,
-                         std::string_view mark, const std::function<void()>& allowed) {
-  std::vector<AdapterFile> files{weights};
-  for (const char* name : {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-                           "chat_template.jinja", "qwen.tiktoken"}) {
-    if (!std::filesystem::exists(base / name)) continue;
-    std::string text = read_file(base / name);
-    OrderedJson config = std::string_view(name) == "config.json" ? OrderedJson::parse(text) : OrderedJson();
-    if (config.is_object() && config.value("tie_word_embeddings", tied_head) != tied_head) {
-      config["tie_word_embeddings"] = tied_head;
-      text = config.dump(2) + "\n";
-    }
-    files.push_back({name, text.size(), [text](const Path& path) { write_file(path, text); }});
-  }
-  write_adapter(folder, files, mark, allowed);
 }
 
 }  // namespace ranktune

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "checkpoint/checkpoint_paths.h"
 #include "config/run_config.h"
+#include "export/model_folder.h"
 #include "model/adapter.h"
 
 namespace ranktune {
@@ -41,13 +42,15 @@ class RunFolder {
   /// A run begins: the marker of an earlier end goes, for a run is done only when this one says so.
   void start(const RunConfig& config) const;
   void write_adapter(const std::vector<AdapterFile>& files) const;
-  /// The model folder of full fine-tuning (write_trained_model()).
-  void write_model(const Path& base, bool tied_head, const AdapterFile& weights) const;
+  /// The result of full fine-tuning: write_model_folder() with the folder's place in the options.
+  void write_model(ModelFolderOptions options, const std::vector<FinalWeight>& weights) const;
   /// The mark that scripts trust: written last, by rank 0.
   void write_done(std::int64_t steps) const;
 
  private:
   void write(const Path& file, std::string_view text) const;
+  /// Of a result, an earlier one of which is replaced.
+  NewFolderOptions place(const Path& result) const;
 
   Path root_;
   std::string mark_;  ///< of this attempt's temporary folders
@@ -55,17 +58,11 @@ class RunFolder {
   std::vector<Path> made_;  ///< by prepare(), the innermost first
 };
 
-/// The checkpoint's and result's file of trained parameters.
+/// A checkpoint's file of trained parameters.
 std::string parameter_file(bool adapter);
 
 /// Values copied to host memory, as a file to be written under their parameters' names.
 AdapterFile parameter_copy(std::string name, const ParameterList& parameters,
                            const std::vector<torch::Tensor>& values);
-
-/// A Hugging Face model folder: the base's configuration and tokenizer with the trained weights. `tied_head`:
-/// whether they are, which the configuration says where the base was otherwise. `mark` and `allowed` are
-/// write_adapter()'s.
-void write_trained_model(const Path& folder, const Path& base, bool tied_head, const AdapterFile& weights,
-                         std::string_view mark = {}, const std::function<void()>& allowed = {});
 
 }  // namespace ranktune

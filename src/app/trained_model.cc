@@ -109,11 +109,16 @@ std::vector<torch::Tensor> TrainedModel::read_values(const Path& folder, bool ha
   return read_parameters(file, trainable_->parameters());
 }
 
+std::vector<torch::Tensor> TrainedModel::values(const Zero2Optimizer& optimizer) {
+  std::vector<torch::Tensor> found;
+  for (int i = 0; i < optimizer.layout().count(); ++i) found.push_back(optimizer.parameter(i));
+  return found;
+}
+
 std::vector<AdapterFile> TrainedModel::files(const Zero2Optimizer& optimizer, std::int64_t step) const {
-  std::vector<torch::Tensor> values;
-  for (int i = 0; i < optimizer.layout().count(); ++i) values.push_back(optimizer.parameter(i));
-  if (!is_adapter()) return {parameter_copy(parameter_file(false), trainable_->parameters(), values)};
-  return adapter_files(*decoder_, lora_, values,
+  if (!is_adapter())
+    return {parameter_copy(parameter_file(false), trainable_->parameters(), values(optimizer))};
+  return adapter_files(*decoder_, lora_, values(optimizer),
                        {.base_model = job_.config.model.path,
                         .base_fingerprint = base_fingerprint_,
                         .tokenizer_fingerprint = facts_.tokenizer_fingerprint,

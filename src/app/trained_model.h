@@ -38,8 +38,9 @@ class TrainedModel {
   /// The trained values in a checkpoint's folder. None for full fine-tuning with a master of its own
   /// (`has_master`), which has them.
   std::vector<torch::Tensor> read_values(const Path& folder, bool has_master);
-  /// The files of an adapter folder, or the one with all weights: the optimizer's values of the moment,
-  /// copied.
+  /// The optimizer's values of the moment, of the trainable parameters in their order.
+  static std::vector<torch::Tensor> values(const Zero2Optimizer& optimizer);
+  /// The files of an adapter folder, or the one with all weights: the values of the moment, copied.
   std::vector<AdapterFile> files(const Zero2Optimizer& optimizer, std::int64_t step) const;
 
  private:

@@ -24,6 +24,8 @@
 #include "comm/collectives.h"
 #include "comm/make_communicator.h"
 #include "config/describe.h"
+#include "export/final_weights.h"
+#include "export/model_texts.h"
 #include "model/load_model.h"
 #include "train/trainer.h"
 
@@ -237,11 +239,16 @@ void TrainingRun::write_result() {
   together(*control_, [&] {
     if (!root()) return;
     ownership_->require_owner();
-    const std::vector<AdapterFile> files = model_->files(*optimizer_, steps);
+    const DataFacts& facts = data_->facts();
     if (model_->is_adapter())
-      folder_.write_adapter(files);
+      folder_.write_adapter(model_->files(*optimizer_, steps));
     else
-      folder_.write_model(config_.model.path, model_->decoder().architecture().tied_head, files.front());
+      folder_.write_model(
+          {.base = config_.model.path,
+           .chat_template =
+               trained_template(config_.model.path, facts.template_name, facts.template_fingerprint),
+           .progress = [this] { watchdog_.progress(); }},
+          trained_weights(model_->trainable().parameters(), TrainedModel::values(*optimizer_)));
     folder_.write_done(steps);
   });
 }

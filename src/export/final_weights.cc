@@ -34,6 +34,12 @@ torch::Tensor token_rows(const ParameterPtr& weight, const TokenRows& trained, s
       trained.rows->value.detach().to(torch::kFloat32).index_select(0, place.index_select(0, index)));
 }
 
+std::function<torch::Tensor(std::int64_t, std::int64_t)> rows_of(const torch::Tensor& value) {
+  return [value = value.detach()](std::int64_t first, std::int64_t count) {
+    return value.narrow(0, first, count);
+  };
+}
+
 }  // namespace
 
 std::int64_t FinalWeight::row_elements() const {
@@ -81,11 +87,22 @@ std::vector<FinalWeight> merged_weights(Decoder& decoder, const WeightFiles& bas
         return token_rows(parameter, *trained, first, count);
       };
     else
-      weight.rows = [value = parameter->seen(/*use_adapter=*/true).detach()](Row first, Row count) {
-        return value.narrow(0, first, count);
-      };
+      weight.rows = rows_of(parameter->seen(/*use_adapter=*/true));
     weights.push_back(std::move(weight));
   }
+  return weights;
+}
+
+std::vector<FinalWeight> trained_weights(const ParameterList& parameters,
+                                         const std::vector<torch::Tensor>& values) {
+  require(parameters.size() == values.size(), "{} tensors were given for {} parameters", values.size(),
+          parameters.size());
+  std::vector<FinalWeight> weights;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    weights.push_back({.name = parameters[i]->name,
+                       .shape = values[i].sizes().vec(),
+                       .stored = stored_dtype_of(values[i].scalar_type()),
+                       .rows = rows_of(values[i])});
   return weights;
 }
 

@@ -17,7 +17,7 @@ namespace ranktune {
 struct FinalWeight {
   std::string name;  ///< Hugging Face's
   std::vector<std::int64_t> shape;
-  DType stored = DType::kF32;  ///< the type that the base model has it in
+  DType stored = DType::kF32;  ///< the type that it is kept in where no other is asked for
   /// Rows [first, first + count): exact in the type it comes in, so it is rounded once at
   /// most.
   std::function<torch::Tensor(std::int64_t first, std::int64_t count)> rows;
@@ -34,10 +34,15 @@ DType dtype_of_most(const std::map<DType, std::uint64_t>& bytes);
 DType common_dtype(const WeightFiles& base);
 
 /// Every weight of the decoder with what its adapter does to it, added in fp32; modules and tokens that the
-/// adapter trains beside take the place of the base's. A weight that the base's files have not got (the head
-/// of a model that was tied) counts as stored like most. The decoder must outlive them; a head that the
+/// adapter trains beside take the place of the base's. Each is stored as in the base's files; one that they
+/// have not got (the head of a model that was tied) like most. The decoder must outlive them; a head that the
 /// adapter gives other rows than the embedding is parted from it.
 std::vector<FinalWeight> merged_weights(Decoder& decoder, const WeightFiles& base);
+
+/// Every weight after full fine-tuning, stored in the type that it was trained in, which may be wider or
+/// narrower than the base's. `values`: of `parameters`, in their order, on any device; they are not copied.
+std::vector<FinalWeight> trained_weights(const ParameterList& parameters,
+                                         const std::vector<torch::Tensor>& values);
 
 /// Hands out all rows in order, in pieces of bounded size: whole multiples of `unit` rows.
 void for_each_piece(const FinalWeight& weight, std::int64_t unit,

@@ -4,7 +4,6 @@
 #include <map>
 
 #include "export/model_texts.h"
-#include "storage/new_folder.h"
 #include "storage/safetensors_writer.h"
 #include "tensor/dtype.h"
 #include "tensor/from_storage.h"
@@ -39,7 +38,7 @@ void write_weight(const FinalWeight& weight, DType dtype, const ByteSink& sink) 
 }  // namespace
 
 void write_model_folder(const ModelFolderOptions& options, const std::vector<FinalWeight>& weights) {
-  NewFolder folder(options.folder, /*overwrite=*/false);
+  NewFolder folder(options.folder);
   const std::vector<TensorSpec> specs = specs_of(weights, options.dtype);
   const bool own_head =
       std::any_of(specs.begin(), specs.end(), [](const TensorSpec& spec) { return spec.name == kHead; });
@@ -57,6 +56,7 @@ void write_model_folder(const ModelFolderOptions& options, const std::vector<Fin
   write.max_shard_bytes = options.max_shard_bytes;
   write_sharded(write, specs, [&](std::size_t index, const ByteSink& sink) {
     write_weight(weights[index], specs[index].dtype, sink);
+    if (options.progress) options.progress();
   });
   folder.commit();
 }

@@ -144,23 +144,10 @@ std::vector<torch::Tensor> read_adapter_values(Decoder& decoder, const LoraOptio
   return values;
 }
 
-void write_adapter(const Path& folder, const std::vector<AdapterFile>& files, std::string_view mark,
-                   const std::function<void()>& allowed) {
-  const Path absolute = std::filesystem::absolute(folder).lexically_normal();
-  const Path temporary =
-      absolute.parent_path() / fmt::format(".{}.tmp{}", absolute.filename().string(), mark);
-  std::filesystem::remove_all(temporary);
-  try {
-    make_folders(temporary);
-    for (const AdapterFile& file : files) file.write(temporary / file.name);
-    sync_folder(temporary);
-    if (allowed) allowed();
-    replace_folder(temporary, absolute);
-  } catch (...) {
-    std::error_code ignored;  // the failure that led here is the one to report
-    std::filesystem::remove_all(temporary, ignored);
-    throw;
-  }
+void write_adapter(const NewFolderOptions& place, const std::vector<AdapterFile>& files) {
+  NewFolder folder(place);
+  for (const AdapterFile& file : files) file.write(folder.filling() / file.name);
+  folder.commit();
 }
 
 void write_parameters(const Path& file, const ParameterList& parameters,

@@ -2,13 +2,13 @@
 
 #include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/file.h"
 #include "model/adapter_config.h"
 #include "model/decoder.h"
 #include "model/lora_options.h"
+#include "storage/new_folder.h"
 
 namespace ranktune {
 
@@ -42,11 +42,8 @@ std::vector<AdapterFile> adapter_files(Decoder& decoder, const LoraOptions& opti
 std::vector<torch::Tensor> read_adapter_values(Decoder& decoder, const LoraOptions& options,
                                                const Path& file);
 
-/// An adapter folder that appears under its name only when whole; an older one of that name is replaced.
-/// `mark` is part of the temporary folder's name; `allowed`, where given, is called before the folder gets
-/// its own name, and may throw.
-void write_adapter(const Path& folder, const std::vector<AdapterFile>& files, std::string_view mark = {},
-                   const std::function<void()>& allowed = {});
+/// An adapter folder that appears under its name only when whole.
+void write_adapter(const NewFolderOptions& place, const std::vector<AdapterFile>& files);
 
 /// Puts the adapter of that folder on the decoder with its values (fp32 on the decoder's device). Missing,
 /// extra or misshapen tensors are Errors.

@@ -123,7 +123,8 @@ ImportSummary import_gguf(const ImportOptions& options) {
   }
   summary.parameters = summary.weight_bytes / dtype_size(options.dtype);
 
-  NewFolder folder(options.folder, options.overwrite);
+  NewFolder folder(
+      {.path = options.folder, .replaces = options.overwrite ? Replaces::kModelFolder : Replaces::kNothing});
   folder.require_space(summary.weight_bytes + 2 * tokenizer.tokenizer_json.size());
   ShardedWriteOptions write;
   write.folder = folder.filling();

@@ -1,13 +1,10 @@
 #include "storage/new_folder.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <filesystem>
+#include <utility>
 
 #include "base/error.h"
 
@@ -16,12 +13,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void require_replaceable(const Path& path, bool overwrite) {
+void require_replaceable(const Path& path, Replaces replaces) {
   if (!fs::exists(fs::symlink_status(path))) return;
   require(fs::is_directory(path), "{} exists and is not a folder", path.string());
-  if (fs::is_empty(path)) return;
-  require(overwrite, "{} exists and is not empty; give another folder, or --overwrite to replace it",
-          path.string());
+  if (fs::is_empty(path) || replaces == Replaces::kAnyFolder) return;
+  require(replaces == Replaces::kModelFolder,
+          "{} exists and is not empty; give another folder, or --overwrite to replace it", path.string());
   require(fs::exists(path / "config.json"),
           "{} is not a model folder (it has no config.json), so it is not replaced", path.string());
   for (const auto& entry : fs::directory_iterator(path))
@@ -37,22 +34,25 @@ Path plain(const Path& path) {
 
 }  // namespace
 
-NewFolder::NewFolder(Path path, bool overwrite) : path_(plain(path)) {
-  require_replaceable(path_, overwrite);
-  make_folders(path_.parent_path());
-  std::string name = fmt::format("{}/.{}.XXXXXX", path_.parent_path().string(), path_.filename().string());
-  if (::mkdtemp(name.data()) == nullptr) fail("cannot write {}{}", path_.string(), errno_text());
+NewFolder::NewFolder(NewFolderOptions options) : options_(std::move(options)) {
+  Path& path = options_.path;
+  path = plain(path);
+  require_replaceable(path, options_.replaces);
+  make_folders(path.parent_path());
+  std::string name = fmt::format("{}/.{}.tmp{}.XXXXXX", path.parent_path().string(), path.filename().string(),
+                                 options_.mark);
+  if (::mkdtemp(name.data()) == nullptr) fail("cannot write {}{}", path.string(), errno_text());
   temporary_ = name;
   ::chmod(temporary_.c_str(), 0755);  // mkdtemp makes 0700, which hides the folder from colleagues
 }
 
 NewFolder::~NewFolder() {
   std::error_code ignored;
-  if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+  fs::remove_all(temporary_, ignored);
 }
 
 void NewFolder::require_space(std::uint64_t bytes) const {
-  ranktune::require_space(path_.parent_path(), bytes);
+  ranktune::require_space(options_.path.parent_path(), bytes);
 }
 
 void require_space(const Path& place, std::uint64_t bytes) {
@@ -64,16 +64,9 @@ void require_space(const Path& place, std::uint64_t bytes) {
 
 void NewFolder::commit() {
   sync_folder(temporary_);
-  if (::rename(temporary_.c_str(), path_.c_str()) == 0) {  // nothing was there, or an empty folder
-    temporary_.clear();
-  } else {
-    const bool occupied = errno == ENOTEMPTY || errno == EEXIST;
-    // An exchange leaves a whole folder under the name at any moment; the old one is removed by the
-    // destructor.
-    if (!occupied || ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) != 0)
-      fail("cannot rename {} to {}{}", temporary_.string(), path_.string(), errno_text());
-  }
-  sync_folder(path_.parent_path());
+  if (options_.allowed) options_.allowed();
+  require_replaceable(options_.path, options_.replaces);  // it may have come meanwhile
+  replace_folder(temporary_, options_.path);
 }
 
 }  // namespace ranktune

@@ -187,7 +187,7 @@ void check_gguf_folder(const Path& folder, const std::vector<Path>& places, torc
     const Json facts = read_json_file(facts_file);
     const Path gguf = find_gguf(folder, json_get<std::string>(facts, "file", facts_file.string()), places);
     check_file(subject, gguf, facts, findings);
-    const NewFolder scratch(std::filesystem::temp_directory_path() / "ranktune-verify", false);
+    const NewFolder scratch({.path = std::filesystem::temp_directory_path() / "ranktune-verify"});
     const Path model = scratch.filling() / "model";
     import_gguf({.gguf = gguf, .folder = model, .dtype = DType::kF32});
     findings.guard(subject, "tensors", [&] { check_tensors(subject, model, facts, findings); });

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <iterator>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "storage/safetensors.h"
 #include "support/expect_error.h"
@@ -70,7 +72,8 @@ TEST(RunFolder, AnAttemptThatMayNoLongerWriteChangesNothing) {
   expect_error(
       [&] {
         folder.write_adapter({{"a", 1, [&](const Path& path) {
-                                 EXPECT_EQ(path.parent_path().filename(), ".adapter.tmp-2");
+                                 EXPECT_TRUE(
+                                     path.parent_path().filename().string().starts_with(".adapter.tmp-2."));
                                  write_file(path, "1");
                                }}});
       },
@@ -88,7 +91,8 @@ TEST(RunFolder, LeftoversAreWhatHasNoNameYet) {
   for (const char* name : {"metrics.jsonl", "metrics.jsonl.aB3dEf", "done.json.000000", "config.json.x",
                            "notes.abcdef", "owner"})
     write_file(folder.root() / name, "");
-  make_folders(folder.root() / ".adapter.tmp-1/x");
+  make_folders(folder.root() / ".adapter.tmp-1.aB3dEf/x");
+  make_folders(folder.root() / ".model.tmp-1.aB3dEf");
   make_folders(folder.adapter());
   folder.remove_leftovers();
   std::vector<std::string> names;
@@ -105,38 +109,55 @@ TEST(RunFolder, AFileInItsPlaceIsNamed) {
   expect_error([&] { RunFolder(place / "file/run").prepare(); }, (place / "file").string());
 }
 
-TEST(TrainedModel, IsTheBasesFilesWithTheNewWeights) {
+TEST(RunFolder, AResultReplacesTheEarlierOneWhenWhole) {
   const TempDir place;
-  fs::create_directories(place / "base");
+  RunFolder folder(place / "run");
+  folder.prepare();
+  bool allowed = true;
+  folder.write_as(2, [&allowed] { require(allowed, "another attempt owns it"); });
+  make_folders(place / "base");
   write_file(place / "base/config.json", "{}");
-  write_file(place / "base/tokenizer.json", "{\"model\": 1}");
-  write_file(place / "base/model.safetensors", "old");
-  write_file(place / "base/notes.txt", "not copied");
-  const torch::Tensor value = torch::arange(6, torch::kFloat32).reshape({2, 3});
-  const ParameterList parameters{std::make_shared<Parameter>("w", value)};
-  const AdapterFile weights = parameter_copy(parameter_file(false), parameters, {value});
-  EXPECT_EQ(weights.bytes, 24u);
-  value.fill_(-1);  // the copy was taken before
-  write_trained_model(place / "model", place / "base", /*tied_head=*/false, weights);
-  EXPECT_EQ(read_file(place / "model/tokenizer.json"), "{\"model\": 1}");
-  EXPECT_FALSE(fs::exists(place / "model/notes.txt"));
-  const SafetensorsFile file = SafetensorsFile::open(place / "model/model.safetensors");
-  float last = 0;
-  std::memcpy(&last, file.get("w").data.data() + 5 * sizeof(float), sizeof last);
-  EXPECT_EQ(last, 5.0f);
-}
+  const ParameterList parameters{std::make_shared<Parameter>("w", torch::zeros({2, 3}))};
+  const auto write = [&](const torch::Tensor& value) {
+    folder.write_model({.base = place / "base"}, trained_weights(parameters, {value}));
+  };
+  const auto first_value = [&] {
+    const SafetensorsFile file = SafetensorsFile::open(folder.model() / "model.safetensors");
+    float value = 0;
+    std::memcpy(&value, file.get("w").data.data(), sizeof value);
+    return value;
+  };
+  const torch::Tensor ones = torch::ones({2, 3});
+  write(ones);
+  EXPECT_EQ(first_value(), 1.0f);
+  make_folders(folder.model() / "inner");
+  write(ones * 2);
+  EXPECT_EQ(first_value(), 2.0f);
+  EXPECT_FALSE(fs::exists(folder.model() / "inner"));
 
-TEST(TrainedModel, AFailedWriteLeavesNothingAndKeepsTheOldFolder) {
-  const TempDir place;
-  write_adapter(place / "x", {{"a", 1, [](const Path& path) { write_file(path, "1"); }}});
+  allowed = false;
+  expect_error([&] { write(ones * 3); }, "another attempt owns it");
+  allowed = true;
+  expect_error([&] { write(ones * NAN); }, "NaN");
   expect_error(
       [&] {
-        write_adapter(place / "x", {{"a", 1, [](const Path& path) { write_file(path, "2"); }},
-                                    {"b", 1, [](const Path&) { fail("the disk is full"); }}});
+        folder.write_adapter({{"a", 1, [](const Path&) { fail("the disk is full"); }}});
       },
       "the disk is full");
-  EXPECT_EQ(read_file(place / "x/a"), "1");
-  EXPECT_EQ(std::distance(fs::directory_iterator(place.path()), fs::directory_iterator()), 1);
+  EXPECT_EQ(first_value(), 2.0f);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.root()), {}), 2);  // checkpoints, model
+}
+
+TEST(ParameterCopy, IsOfTheMomentItWasMade) {
+  const TempDir place;
+  const torch::Tensor value = torch::arange(6, torch::kFloat32).reshape({2, 3});
+  const ParameterList parameters{std::make_shared<Parameter>("w", value)};
+  const AdapterFile copy = parameter_copy(parameter_file(false), parameters, {value});
+  EXPECT_EQ(copy.bytes, 24u);
+  value.fill_(-1);
+  copy.write(place / copy.name);
+  const std::vector<torch::Tensor> found = read_parameters(place / "model.safetensors", parameters);
+  EXPECT_EQ(found.at(0)[1][2].item<float>(), 5.0f);
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ torch::Tensor tensor_of(const WeightFiles& files, const std::string& name) {
 TEST(ModelFolder, HoldsPeftsMergedWeightsInShards) {
   const TempDir dir;
   Merged merged("qwen2_mha", "lora_trained");
-  write_model_folder({.folder = dir / "out", .base = merged.base(), .max_shard_bytes = 100'000},
+  write_model_folder({.folder = {.path = dir / "out"}, .base = merged.base(), .max_shard_bytes = 100'000},
                      merged.weights());
   const WeightFiles found = WeightFiles::open(dir / "out");
   EXPECT_GT(found.list().files.size(), 4u);
@@ -59,7 +59,7 @@ TEST(ModelFolder, HoldsPeftsMergedWeightsInShards) {
 
   // PEFT's merge of the adapter that stands beside it.
   Merged first("qwen2_mha", "lora");
-  write_model_folder({.folder = dir / "first", .base = first.base()}, first.weights());
+  write_model_folder({.folder = {.path = dir / "first"}, .base = first.base()}, first.weights());
   const WeightFiles ours = WeightFiles::open(dir / "first");
   const WeightFiles peft = WeightFiles::open(first.base().parent_path() / "merged/lora");
   EXPECT_EQ(ours.tensors().size(), peft.tensors().size());
@@ -75,8 +75,9 @@ TEST(ModelFolder, HoldsPeftsMergedWeightsInShards) {
 TEST(ModelFolder, ASumIsMadeInFp32AndRoundedOnce) {
   const TempDir dir;
   Merged merged("qwen3_gqa_bf16", "lora_trained");
-  write_model_folder({.folder = dir / "auto", .base = merged.base()}, merged.weights());
-  write_model_folder({.folder = dir / "f32", .base = merged.base(), .dtype = DType::kF32}, merged.weights());
+  write_model_folder({.folder = {.path = dir / "auto"}, .base = merged.base()}, merged.weights());
+  write_model_folder({.folder = {.path = dir / "f32"}, .base = merged.base(), .dtype = DType::kF32},
+                     merged.weights());
   const WeightFiles small = WeightFiles::open(dir / "auto"), large = WeightFiles::open(dir / "f32");
   int adapted = 0;
   for (const Linear* linear : merged.decoder().linears()) {
@@ -95,6 +96,28 @@ TEST(ModelFolder, ASumIsMadeInFp32AndRoundedOnce) {
   EXPECT_TRUE(torch::equal(tensor_of(small, "model.norm.weight"), merged.stored("model.norm.weight")));
   EXPECT_EQ(read_json_file(dir / "auto/config.json")["torch_dtype"], "bfloat16");
   EXPECT_EQ(read_json_file(dir / "f32/config.json")["torch_dtype"], "float32");
+}
+
+TEST(ModelFolder, TrainedWeightsKeepTheTypeTheyWereTrainedIn) {
+  const TempDir dir;
+  const Path base = Path(RANKTUNE_TEST_DATA) / "golden/qwen2_gqa_tied/model";  // in fp32
+  const auto decoder = load_model({.folder = base, .dtype = torch::kBFloat16});
+  std::vector<torch::Tensor> values;
+  for (const ParameterPtr& parameter : decoder->parameters()) values.push_back(parameter->value * 1.5);
+  write_model_folder({.folder = {.path = dir / "out"}, .base = base, .max_shard_bytes = 20'000},
+                     trained_weights(decoder->parameters(), values));
+  const WeightFiles found = WeightFiles::open(dir / "out");
+  EXPECT_GT(found.list().files.size(), 1u);
+  EXPECT_EQ(found.tensors().size(), values.size());
+  const Json config = read_json_file(dir / "out/config.json");
+  EXPECT_EQ(config["torch_dtype"], "bfloat16");
+  EXPECT_EQ(config["tie_word_embeddings"], true);
+  const auto again = load_model({.folder = dir / "out", .dtype = torch::kBFloat16});
+  const ParameterList parameters = again->parameters();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    EXPECT_EQ(found.get(parameters[i]->name).dtype, DType::kBF16);
+    EXPECT_TRUE(torch::equal(parameters[i]->value, values[i])) << parameters[i]->name;
+  }
 }
 
 TEST(ModelFolder, APieceIsAsGoodAsTheWhole) {
@@ -120,7 +143,7 @@ TEST(ModelFolder, ValuesBeyondTheTypeAreRefusedAndLeaveNothing) {
         .name = "big.weight", .shape = {2}, .rows = [&](std::int64_t first, std::int64_t count) {
           return values.narrow(0, first, count);
         }};
-    write_model_folder({.folder = dir / "out", .base = dir.path(), .dtype = dtype}, {weight});
+    write_model_folder({.folder = {.path = dir / "out"}, .base = dir.path(), .dtype = dtype}, {weight});
   };
   expect_error([&] { write(7e4f, DType::kF16); }, "big.weight", "F16", "bf16");
   expect_error([&] { write(NAN, DType::kF32); }, "big.weight");
