@@ -48,14 +48,16 @@ def golden(work: Path, name: str) -> Path:
     return folder
 
 
-def add_adapter(folder: Path, out: Path, size: float) -> torch.nn.Module:
-    """A random adapter of that size for PEFT on all linears, and the base with it merged, in fp32."""
+def add_adapter(folder: Path, out: Path, size: float, beside: dict) -> torch.nn.Module:
+    """A random adapter of that size for PEFT on all linears, and the base with it merged, in fp32. beside: what else it trains."""
     torch.manual_seed(1)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
-                           LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False))
+                           LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False, **beside))
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data *= size
+        elif parameter.requires_grad:
+            parameter.data += torch.randn_like(parameter) * 0.1
     model.save_pretrained(out)
     return model.merge_and_unload().eval()
 
@@ -151,12 +153,14 @@ def check_in_transformers(path: Path, model: torch.nn.Module) -> float:
     return difference
 
 
-def check_model(work: Path, folder: Path, in_transformers: bool, size: float = 0.2, kinds: tuple[str, ...] = tuple(TYPES)) -> None:
-    adapter = work / f"{folder.name}_adapter"
-    model = add_adapter(folder, adapter, size)
+def check_model(work: Path, folder: Path, in_transformers: bool, size: float = 0.2, kinds: tuple[str, ...] = tuple(TYPES),
+                **beside: object) -> None:
+    subject = "_with_".join([folder.name, *beside])
+    adapter = work / f"{subject}_adapter"
+    model = add_adapter(folder, adapter, size, beside)
     results = []
     for kind in kinds:
-        path = work / f"{folder.name}-{kind}.gguf"
+        path = work / f"{subject}-{kind}.gguf"
         run(ranktune, "export", "--gguf", path, "--type", kind, "--model", folder, "--adapter", adapter)
         reader = gguf.GGUFReader(path)
         check_tensors(reader, model.config, dict(model.named_parameters()), kind)
@@ -166,7 +170,7 @@ def check_model(work: Path, folder: Path, in_transformers: bool, size: float = 0
             results.append(f"transformers {check_in_transformers(path, model):.0e}")
         if kind != "F32":
             path.unlink()
-    print(f"{folder.name}: log-probabilities in llama.cpp within {', '.join(results)}", flush=True)
+    print(f"{subject}: log-probabilities in llama.cpp within {', '.join(results)}", flush=True)
 
 
 FIRST_QWEN = {"transformer.wte": "model.embed_tokens", "transformer.ln_f": "model.norm", "transformer.h": "model.layers",
@@ -313,6 +317,9 @@ def main() -> None:
         work = Path(temporary)
         run(sys.executable, project / "tests/support/make_tiny_model.py", work)
         check_model(work, work / "model", in_transformers=True)
+        # Rows of the embedding, which is the head too, and a head parted from it.
+        check_model(work, work / "model", in_transformers=True, kinds=("F32", "Q8_0"), trainable_token_indices=[258, 97, 32])
+        check_model(work, work / "model", in_transformers=True, kinds=("F32", "Q8_0"), modules_to_save=["lm_head"])
         check_model(work, golden(work, "llama_rope3"), in_transformers=False)
         # transformers takes the head size of every qwen3 in GGUF for 128.
         check_model(work, golden(work, "qwen3_gqa_bf16"), in_transformers=False)

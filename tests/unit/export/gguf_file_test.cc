@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/json.h"
+#include "model/adapter.h"
 #include "model/hf_config.h"
 #include "model/load_model.h"
 #include "storage/gguf.h"
@@ -10,6 +11,7 @@
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 #include "tensor/dtype.h"
+#include "tensor/from_storage.h"
 
 namespace ranktune {
 namespace {
@@ -171,6 +173,73 @@ TEST_P(GgufFirstQwenTest, WhatOtherProgramsDoNotComputeIsRefused) {
   refused([](Architecture& arch) { arch.tied_head = true; }, "head is the embedding");
 }
 INSTANTIATE_TEST_SUITE_P(, GgufFirstQwenTest, testing::Values("qwen"));
+
+/// An adapter of PEFT's that trains tokens or modules beside LoRA, and what it does to the token matrices.
+struct TrainedBeside {
+  std::string model, adapter;
+  bool tied;                                  ///< the head still is the embedding
+  std::vector<std::int64_t> embedding, head;  ///< the rows that it changes; kAll: every one
+};
+const std::vector<std::int64_t> kAll{-1};
+
+class GgufOfTrainedTokensTest : public testing::TestWithParam<TrainedBeside> {
+ protected:
+  /// The base model, with a tokenizer of fewer tokens than its embedding has rows.
+  Path base() const {
+    const Path from = Path(RANKTUNE_TEST_DATA), model = dir_ / "base";
+    fs::copy(
+        from / "golden" / (GetParam().model == "modules_tied" ? "qwen2_gqa_tied" : "qwen2_mha") / "model",
+        model);
+    import_gguf({.gguf = from / "storage/tiny_qwen2.gguf", .folder = dir_ / "tokenizer"});
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
+      fs::copy(dir_ / "tokenizer" / name, model / name);
+    return model;
+  }
+  static std::vector<std::int64_t> changed_rows(const torch::Tensor& a, const torch::Tensor& b) {
+    const torch::Tensor rows = a.ne(b).any(1).nonzero().squeeze(1);
+    const std::vector<std::int64_t> ids(rows.data_ptr<std::int64_t>(),
+                                        rows.data_ptr<std::int64_t>() + rows.numel());
+    return rows.numel() == a.size(0) ? kAll : ids;
+  }
+  const TempDir dir_;
+};
+
+TEST_P(GgufOfTrainedTokensTest, IsReadBackWithTheTrainedRows) {
+  const auto& [model, adapter, tied, embedding_rows, head_rows] = GetParam();
+  const Path folder = base();
+  const ModelFiles files = open_model_files(folder);
+  const auto decoder = load_model({.folder = folder, .dtype = torch::kFloat32, .files = files});
+  load_adapter(*decoder, Path(RANKTUNE_TEST_DATA) / "golden" / model / "adapters" / adapter);
+  const std::vector<FinalWeight> weights = merged_weights(*decoder, *files.weights);
+  write_gguf_file({.file = dir_ / "out.gguf", .base = folder, .type = GgmlType::kF32},
+                  decoder->architecture(), weights);
+  EXPECT_EQ(GgufFile::open(dir_ / "out.gguf").find_tensor("output.weight") == nullptr, tied);
+
+  import_gguf({.gguf = dir_ / "out.gguf", .folder = dir_ / "again", .dtype = DType::kF32});
+  const WeightFiles again = WeightFiles::open(dir_ / "again");
+  EXPECT_EQ(read_json_file(dir_ / "again/config.json")["tie_word_embeddings"], tied);
+  EXPECT_EQ(again.tensors().size(), weights.size());
+  const auto found = [&](const std::string& name) { return tensor_over(again.get(name), nullptr); };
+  for (const FinalWeight& weight : weights)
+    EXPECT_TRUE(torch::equal(found(weight.name), weight.rows(0, weight.row_count()))) << weight.name;
+  const auto own = [&](const std::string& name) { return tensor_over(files.weights->get(name), nullptr); };
+  const torch::Tensor embedding = own("model.embed_tokens.weight");
+  const bool was_tied = files.weights->find("lm_head.weight") == nullptr;
+  EXPECT_EQ(changed_rows(found("model.embed_tokens.weight"), embedding), embedding_rows);
+  if (!tied)
+    EXPECT_EQ(changed_rows(found("lm_head.weight"), was_tied ? embedding : own("lm_head.weight")), head_rows);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , GgufOfTrainedTokensTest,
+    testing::Values(TrainedBeside{"modules_tied", "tokens_trained", true, {2, 7, 300}, {2, 7, 300}},
+                    TrainedBeside{"modules_tied", "tokens_apart_trained", false, {2, 5}, {2, 9, 301}},
+                    TrainedBeside{"modules_tied", "parted_trained", false, kAll, {}},
+                    TrainedBeside{"modules_tied", "tied_trained", true, kAll, kAll},
+                    TrainedBeside{"modules_untied", "tokens_trained", false, {2, 11}, {2, 11}},
+                    TrainedBeside{"modules_untied", "dora_trained", false, {3, 11}, {}},
+                    TrainedBeside{"modules_untied", "all_trained", false, kAll, kAll}),
+    [](const auto& test) { return test.param.model + "_" + test.param.adapter; });
 
 }  // namespace
 }  // namespace ranktune
