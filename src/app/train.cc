@@ -61,6 +61,7 @@ int run_in_job(const TrainArguments& arguments) {
   set_log_rank(session.rank(), session.size());
   try {
     const LoadedConfig config = agreed_config(session, arguments);
+    session.set_patience(static_cast<double>(config.values.comm.timeout));
     TrainingRunOptions options{.resume = arguments.resume == "auto",
                                .allow_template_mismatch = arguments.allow_template_mismatch,
                                .faults = agreed_faults(session, arguments)};

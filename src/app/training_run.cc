@@ -35,12 +35,13 @@ namespace {
 /// One training run's objects in the order in which they depend on each other; destroyed in reverse.
 class TrainingRun {
  public:
-  TrainingRun(const MpiSession& session, const RunConfig& config)
+  TrainingRun(const MpiSession& session, const RunConfig& config, Watchdog& watchdog, Injection& injection)
       : session_(session),
         config_(config),
         comm_(comm_options(config)),
         folder_(config.run.dir),
-        watchdog_(session, comm_),
+        injection_(injection),
+        watchdog_(watchdog),
         control_(make_control_communicator(session, comm_, watchdog_.activity())) {}
 
   int run(const TrainingRunOptions& options);
@@ -63,8 +64,8 @@ class TrainingRun {
   const RunConfig& config_;
   CommOptions comm_;
   RunFolder folder_;
-  Injection injection_;
-  Watchdog watchdog_;
+  Injection& injection_;
+  Watchdog& watchdog_;
   std::unique_ptr<Communicator> control_;
   TrainingJob job_{session_, config_, comm_, *control_, watchdog_};
   std::optional<RunOwnership> ownership_;
@@ -272,7 +273,7 @@ int TrainingRun::run(const TrainingRunOptions& options) {
     end = train(trainer);
   }
   if (end == TrainEnd::kFinished) write_result();
-  watchdog_.stop();
+  watchdog_.enter(Phase::kFinish, watchdog_.activity()->report().step);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (end == TrainEnd::kInterrupted) {
     if (root())
@@ -289,7 +290,12 @@ int TrainingRun::run(const TrainingRunOptions& options) {
 
 int run_training(const MpiSession& session, const RunConfig& config, const TrainingRunOptions& options) {
   share_cores(session, config.train.threads);
-  return TrainingRun(session, config).run(options);
+  Injection injection;
+  Watchdog watchdog(session, comm_options(config));
+  const int code = TrainingRun(session, config, watchdog, injection).run(options);
+  watchdog.stop();  // only now: what the run has held open may not close everywhere
+  injection.at(FaultPhase::kEnd, watchdog.activity()->report().step);
+  return code;
 }
 
 }  // namespace ranktune

@@ -1,13 +1,16 @@
 #include "comm/mpi_session.h"
 
+#include <fmt/format.h>
 #include <mpi.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <future>
 #include <set>
 #include <thread>
 
@@ -20,8 +23,30 @@ namespace ranktune {
 namespace {
 
 constexpr std::size_t kHostNameSize = 256;
-/// How long MPI_Abort may take before the process leaves by itself.
+/// How long MPI_Abort and the last words may take before the process leaves by itself.
 constexpr std::chrono::seconds kAbortPatience(10);
+
+/// MPI_Abort may itself wait for a daemon that is gone, and stderr for a reader.
+void leave_soon(int exit_code) noexcept {
+  try {
+    std::thread([exit_code] {
+      std::this_thread::sleep_for(kAbortPatience);
+      ::_exit(exit_code);
+    }).detach();
+  } catch (...) {
+    // No memory for a thread: then the alarm clock ends the process, with its signal's exit code.
+    ::alarm(static_cast<unsigned>(kAbortPatience.count()));
+  }
+}
+
+void speak(int exit_code, std::string_view last_words) noexcept {
+  try {
+    if (!last_words.empty()) log_error_line(std::string(last_words));
+    std::fflush(nullptr);
+  } catch (...) {
+    ::_exit(exit_code);
+  }
+}
 
 }  // namespace
 
@@ -71,7 +96,29 @@ MpiSession::~MpiSession() {
   const bool failing = abort_signal_->raised() || std::uncaught_exceptions() > uncaught_at_start_;
   // Alone there is nobody to end, and the exception's message is still to be printed by its handler.
   if (failing && size_ > 1) end_job(kExitError);
-  if (!failing) MPI_Finalize();
+  if (!failing) finalize();
+}
+
+void MpiSession::finalize() noexcept {
+  std::promise<void> ended;
+  std::thread guard;
+  if (size_ > 1) {
+    // One after the other, so that one line is printed: the first to speak ends the job.
+    constexpr int kMostTurns = 8;
+    const std::chrono::duration<double> patience(patience_ + 2 * std::min(rank_, kMostTurns));
+    guard = std::thread([this, patience, end = ended.get_future()] {
+      if (end.wait_for(patience) == std::future_status::ready) return;
+      // Not by MPI_Abort, which in the middle of MPI_Finalize makes mpirun crash or hang.
+      leave_soon(kExitError);
+      speak(kExitError, fmt::format("all is done, but another rank has not come to its end for {:.0f} s; "
+                                    "ending the job",
+                                    patience_));
+      ::_exit(kExitError);
+    });
+  }
+  MPI_Finalize();
+  ended.set_value();
+  if (guard.joinable()) guard.join();
 }
 
 std::string MpiSession::library() {
@@ -83,22 +130,8 @@ std::string MpiSession::library() {
 }
 
 void MpiSession::end_job(int exit_code, std::string_view last_words) noexcept {
-  // MPI_Abort may itself wait for a daemon that is gone, and stderr for a reader.
-  try {
-    std::thread([exit_code] {
-      std::this_thread::sleep_for(kAbortPatience);
-      ::_exit(exit_code);
-    }).detach();
-  } catch (...) {
-    // No memory for a thread: then the alarm clock ends the process, with its signal's exit code.
-    ::alarm(static_cast<unsigned>(kAbortPatience.count()));
-  }
-  try {
-    if (!last_words.empty()) log_error_line(std::string(last_words));
-    std::fflush(nullptr);
-  } catch (...) {
-    ::_exit(exit_code);
-  }
+  leave_soon(exit_code);
+  speak(exit_code, last_words);
   MPI_Abort(MPI_COMM_WORLD, exit_code);
   ::_exit(exit_code);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/abort_signal.h"
+#include "comm/comm_options.h"
 
 namespace ranktune {
 
@@ -19,6 +20,9 @@ namespace ranktune {
 /// A failure on one rank must end the others: inside the session's lifetime catch the error, log it and call
 /// end_job. When the session is destroyed by an exception passing through, or after an abort, it ends the job
 /// itself (exit code 1), for a clean MPI_Finalize would wait for ranks that wait for this one.
+///
+/// MPI_Finalize waits for all ranks, and nothing watches over them any more: where another one does not come
+/// to its end, this one ends the job with an error when it has waited for set_patience() seconds.
 class MpiSession {
  public:
   MpiSession();
@@ -38,6 +42,9 @@ class MpiSession {
   /// "Open MPI v4.1.4", the library that was loaded. Needs no session.
   static std::string library();
 
+  /// Seconds for which the end of this process waits for that of the others.
+  void set_patience(double seconds) noexcept { patience_ = seconds; }
+
   /// Shared by all communicators of the process.
   const std::shared_ptr<AbortSignal>& abort_signal() const noexcept { return abort_signal_; }
 
@@ -47,11 +54,13 @@ class MpiSession {
 
  private:
   void learn_places();
+  void finalize() noexcept;
 
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1, node_count_ = 1;
   int uncaught_at_start_ = 0;
   std::vector<std::string> hosts_;
   std::shared_ptr<AbortSignal> abort_signal_ = std::make_shared<AbortSignal>();
+  double patience_ = CommOptions{}.timeout;  ///< seconds
 };
 
 }  // namespace ranktune

@@ -45,6 +45,7 @@ constexpr std::array kPhases{
     Entry{"save", FaultPhase::kSave, "in the middle of writing a checkpoint"},
     Entry{"publish", FaultPhase::kPublish, "a checkpoint is written and has no name yet"},
     Entry{"export", FaultPhase::kExport, "before the result is written"},
+    Entry{"end", FaultPhase::kEnd, "all is done, the processes have yet to end"},
 };
 
 template <typename Table>

@@ -28,6 +28,7 @@ enum class FaultPhase {
   kSave,        ///< on the writer's thread, in the middle of the rank's own files of a checkpoint
   kPublish,     ///< on the writer's thread, before the whole checkpoint gets its name (rank 0 gives it)
   kExport,      ///< before the result is written
+  kEnd,         ///< all ranks are done and nothing watches over them any more
 };
 
 struct Fault {

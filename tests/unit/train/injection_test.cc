@@ -73,7 +73,7 @@ TEST(Injection, RefusesARankThatDoesNotExist) {
 
 TEST(FaultHelp, NamesEveryKindAndPhase) {
   for (const char* word : {"kill", "stop", "exit", "throw", "oom", "nan", "stall", "slow-disk", "reduce",
-                           "validation", "save", "publish", "export"})
+                           "validation", "save", "publish", "export", "end"})
     EXPECT_THAT(fault_help(), testing::HasSubstr(std::string("  ") + word + " "));
 }
 
