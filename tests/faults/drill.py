@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The fault drill: the real program with real ranks, and real faults; every run must end as if nothing had happened.
 
-usage: drill.py RANKTUNE GROUP [--seed N]        GROUP: processes, damage, disks (the last in namespaces of its own)
+usage: drill.py RANKTUNE GROUP [--seed N]        GROUP: processes, one_rank, damage, disks, hosts (the last two in namespaces of their own)
 """
 import argparse
 import importlib

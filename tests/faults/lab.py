@@ -62,7 +62,7 @@ def until(condition, seconds: float, what: str, pause: float = 0.01):
     return value
 
 
-def steps_in(metrics: Path) -> list[dict]:
+def rows_in(metrics: Path) -> list[dict]:
     try:
         lines = metrics.read_text().splitlines()
     except FileNotFoundError:
@@ -73,7 +73,7 @@ def steps_in(metrics: Path) -> list[dict]:
             rows.append(json.loads(line))
         except json.JSONDecodeError:  # a line that is being written
             break
-    return [row for row in rows if "checkpoint" not in row]
+    return rows
 
 
 class Lab:
@@ -116,7 +116,12 @@ class Run:
         self.checkpoints = self.folder / "checkpoints"
 
     def rows(self) -> list[dict]:
-        return steps_in(self.folder / "metrics.jsonl")
+        """What it has said of steps and validations."""
+        return [row for row in rows_in(self.folder / "metrics.jsonl") if "checkpoint" not in row]
+
+    def saves(self) -> list[dict]:
+        """And of checkpoints."""
+        return [row for row in rows_in(self.folder / "metrics.jsonl") if "checkpoint" in row]
 
     def done_steps(self) -> int:
         rows = self.rows()
@@ -136,10 +141,10 @@ class Run:
     def figures(self) -> list[tuple]:
         return [(row["step"], row.get("loss"), row.get("grad_norm"), row.get("validation_loss")) for row in self.rows()]
 
-    def finish(self, ranks: int, saves_failed: bool = False):
+    def finish(self, ranks: int, saves_failed: bool = False, launch: list | None = None):
         """The same command again, undisturbed: it goes on where it should, and ends as the undisturbed run did. Where saves have
         failed, that is the newest checkpoint there is."""
-        job = Job(self, ranks)
+        job = Job(self, ranks, launch=launch)
         if saves_failed:
             job.least_resumed = max(self.published())
         job.expect_done()
@@ -213,11 +218,14 @@ class Job:
     def mpirun_pid(self) -> int:
         return next(pid for pid in self.left() if Path(f"/proc/{pid}/comm").read_text().strip() == "mpirun")
 
-    def saving(self) -> bool:
+    def unfinished_saves(self) -> list[str]:
         try:
-            return any(name.startswith(".") for name in os.listdir(self.run.checkpoints))
+            return [name for name in os.listdir(self.run.checkpoints) if name.startswith(".")]
         except FileNotFoundError:
-            return False
+            return []
+
+    def saving(self) -> bool:
+        return bool(self.unfinished_saves())
 
     # Waiting for a moment.
     def until(self, condition, what: str, seconds: float = 180, pause: float = 0.01):
@@ -292,7 +300,7 @@ def command_of(pid: int) -> str:
 
 def causes(text: str) -> list[str]:
     """The lines that tell why a job ended: the program's, or mpirun's about a process that cannot tell any more."""
-    return [line for line in text.splitlines() if re.search(r"(^|: )error: |noticed that process rank|unexpectedly", line)]
+    return [line for line in text.splitlines() if re.search(r"(^|: )error: |noticed that process rank|lost communication with|unexpectedly", line)]
 
 
 def least_resumed(run: Run) -> int:

@@ -71,6 +71,15 @@ def ask_at_start(run: Run, ranks: int):
         job.expect_end(INTERRUPTED, None, within=60)
 
 
+def fail_at_the_end(run: Run, ranks: int, fault: str, code: int, cause: str):
+    """All is done, said and closed, and the watchdog has taken leave; but MPI ends in all ranks or in none."""
+    with Job(run, ranks, "--set", f"comm.timeout={STALL_TIMEOUT}",
+             "--inject", f"{fault},phase=end,attempt={run.lives + 1}") as job:
+        job.expect_end(code, cause, within=60)
+    assert (run.folder / "done.json").exists()
+    run.expect_undisturbed_result()
+
+
 def drill(lab: Lab):
     run = Run(lab, "killed")
     kill_rank(run, 3, 1)
@@ -94,4 +103,11 @@ def drill(lab: Lab):
     run = Run(lab, "stalled")
     stall(run, 3, 0)
     stall(run, 3, 2)
+    run.finish(2)
+
+    run = Run(lab, "ending")
+    late = rf"^ranktune\[rank %d {HOST}\]: error: all is done, but another rank has not come to its end for {STALL_TIMEOUT} s"
+    fail_at_the_end(run, 2, "stop:rank=0", ERROR, late % 1)
+    fail_at_the_end(run, 3, "stop:rank=2", ERROR, late % 0)
+    fail_at_the_end(run, 3, "kill:rank=1", KILLED, KILL_CAUSE % 1)
     run.finish(2)

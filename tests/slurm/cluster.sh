@@ -4,7 +4,7 @@
 # network, hostname, processes and /dev/shm. Nothing reaches the machine's own network, and all of it ends with the shell.
 cluster=$(mktemp -d /tmp/ranktune-slurm.XXXXXX) # short: munge's socket lies there, and a socket's path must stay below 108 bytes
 net=10.77.0
-isolate=$(realpath "$(dirname "${BASH_SOURCE[0]}")/isolate")
+isolate=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../support/isolate")
 declare -A node_pid=()
 
 login_node() { # NODES
