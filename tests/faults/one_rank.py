@@ -13,7 +13,7 @@ def inject(run: Run, ranks: int, fault: str, cause: str):
 
 
 def no_memory(lab: Lab):
-    """An allocation fails for good: of one rank in the middle of a step, of another on its writer's thread."""
+    """An allocation really fails, and so would all later ones."""
     run = Run(lab, "memory")
     inject(run, 3, "oom:rank=1,step=8", rf"^ranktune\[rank 1 {HOST}\]: error: out of memory \(")
     run.finish(2)
@@ -31,7 +31,7 @@ def not_a_number(lab: Lab):
 def slow_disk(lab: Lab):
     """One rank's disk takes longer for a checkpoint than the steps between two: they go on during a save, the next save waits
     for it, and there is never a second one."""
-    every, seconds = 12, 1.0
+    every, seconds = 6, 1.0
     run = Run(lab, "slow")
     most, beside = 0, set()
     with Job(run, 2, "--set", f"checkpoint.every={every}", "--inject", f"slow-disk:rank=1,seconds={seconds}") as job:
@@ -42,16 +42,15 @@ def slow_disk(lab: Lab):
                 beside.add(run.done_steps())
             time.sleep(0.01)
         job.expect_done()
+    saves = run.saves()
     if most != 1:
         raise Failed(f"{most} checkpoints were being written at once")
-    if len(beside) <= 2 * lab.steps // every:
-        raise Failed(f"training stood still during the saves: only after the steps {sorted(beside)} was one seen")
-    saves = run.saves()
-    if len(saves) != lab.steps // every or not all(row["checkpoint_saved"] and row["checkpoint_write_s"] >= seconds for row in saves):
-        raise Failed(f"not a slow save every {every} steps but {saves}")
-    waited = [row["checkpoint_blocking_s"] for row in saves[1:]]
-    if min(waited) < 0.1 * seconds:
-        raise Failed(f"the saves did not wait for each other: {waited}")
+    if len(beside) <= 2 * len(saves):
+        raise Failed(f"training stood still during {len(saves)} saves: only after the steps {sorted(beside)} was one seen")
+    if not {*range(every, lab.steps + 1, every)} <= {save["step"] for save in saves if save["checkpoint_saved"]}:
+        raise Failed(f"not a checkpoint every {every} steps but {saves}")
+    if not all(save["checkpoint_interval_s"] >= seconds for save in saves[1:]):
+        raise Failed(f"a save did not wait for the one before: {saves}")
     run.expect_undisturbed_result()
 
 
