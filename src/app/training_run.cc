@@ -240,16 +240,18 @@ void TrainingRun::write_result() {
   together(*control_, [&] {
     if (!root()) return;
     ownership_->require_owner();
-    const DataFacts& facts = data_->facts();
-    if (model_->is_adapter())
+    if (model_->is_adapter()) {
       folder_.write_adapter(model_->files(*optimizer_, steps));
-    else
+    } else {
+      const DataFacts& facts = data_->facts();
+      const ModelFolderOptions options{
+          .base = config_.model.path,
+          .chat_template =
+              trained_template(config_.model.path, facts.template_name, facts.template_fingerprint),
+          .progress = [this] { watchdog_.progress(); }};
       folder_.write_model(
-          {.base = config_.model.path,
-           .chat_template =
-               trained_template(config_.model.path, facts.template_name, facts.template_fingerprint),
-           .progress = [this] { watchdog_.progress(); }},
-          trained_weights(model_->trainable().parameters(), TrainedModel::values(*optimizer_)));
+          options, trained_weights(model_->trainable().parameters(), TrainedModel::values(*optimizer_)));
+    }
     folder_.write_done(steps);
   });
 }

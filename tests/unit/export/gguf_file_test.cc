@@ -226,8 +226,9 @@ TEST_P(GgufOfTrainedTokensTest, IsReadBackWithTheTrainedRows) {
   const torch::Tensor embedding = own("model.embed_tokens.weight");
   const bool was_tied = files.weights->find("lm_head.weight") == nullptr;
   EXPECT_EQ(changed_rows(found("model.embed_tokens.weight"), embedding), embedding_rows);
-  if (!tied)
+  if (!tied) {
     EXPECT_EQ(changed_rows(found("lm_head.weight"), was_tied ? embedding : own("lm_head.weight")), head_rows);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
