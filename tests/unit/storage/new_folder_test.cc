@@ -72,6 +72,7 @@ TEST_F(NewFolderTest, ReplacesWhatItMay) {
 TEST_F(NewFolderTest, WhatCameMeanwhileStays) {
   {
     NewFolder folder({.path = place()});
+    make_folders(place());
     write_file(place() / "file", "of somebody else");
     expect_error([&] { folder.commit(); }, "not empty");
   }
