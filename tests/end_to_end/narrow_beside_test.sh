@@ -88,6 +88,5 @@ for kind, beside in (("matrix", norms | {embedding}), ("rows", {embedding})):
             apart = sum(abs((b - a) - (exact[tensor][i] - base[tensor][i])) for i, a, b in zip(trained, start, end))
             way = sum(abs(exact[tensor][i] - base[tensor][i]) for i in trained)
             assert apart < 0.5 * way, f"{name}: {tensor} went {apart / way} of its way elsewhere"
-            print(name, tensor, still, apart / way)
 PY
 echo "what is trained beside LoRA is right in bf16 and fp16"

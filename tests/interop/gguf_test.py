@@ -134,7 +134,8 @@ def check_in_llama_cpp(path: Path, model: torch.nn.Module, folder: Path, kind: s
     wanted = torch.log_softmax(model(torch.tensor([ids])).logits[0, -1].double(), -1)
     worst = 0.0
     for prompt in (ids, text):
-        answer = server.handle_completions({"prompt": prompt, "n_predict": 1, "temperature": 0, "cache_prompt": False,
+        # Four tokens: of the first byte of a character alone llama.cpp says nothing.
+        answer = server.handle_completions({"prompt": prompt, "n_predict": 4, "temperature": 0, "cache_prompt": False,
                                             "n_probs": model.config.vocab_size})
         assert answer["usage"]["prompt_tokens"] == len(ids), f"{answer['usage']} of {len(ids)}"
         top = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
