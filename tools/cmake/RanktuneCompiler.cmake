@@ -5,10 +5,10 @@ endif()
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
-  # The sloppiness is what ccache's manual asks for with precompiled headers.
+  # The sloppiness is what ccache's manual asks for with precompiled headers; of these large files it remembers the hashes.
   set(CMAKE_CXX_COMPILER_LAUNCHER
       ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
-      ${CCACHE_PROGRAM})
+      CCACHE_INODECACHE=true ${CCACHE_PROGRAM})
 endif()
 
 # A compiler that we do not build with every day may warn of what is none: there a warning shall not end a user's set-up.
