@@ -36,7 +36,8 @@ std::optional<LoadedCheckpoint> RunPosition::newest_checkpoint() {
   return load_latest({.root = parts_.folder.checkpoints(),
                       .identity = parts_.model.identity(),
                       .range = parts_.optimizer.owned(),
-                      .need_master = parts_.optimizer.has_distinct_master()},
+                      .need_master = parts_.optimizer.has_distinct_master(),
+                      .progress = [this] { job_.watchdog.progress(); }},
                      job_.control);
 }
 

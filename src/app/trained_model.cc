@@ -92,7 +92,8 @@ void TrainedModel::start_from_principal_parts() {
   if (!method || !is_adapter()) return;
   together(job_.control, [&] {
     if (job_.root())
-      find_principal_parts(*decoder_, *method, static_cast<std::uint64_t>(job_.config.run.seed));
+      find_principal_parts(*decoder_, *method, static_cast<std::uint64_t>(job_.config.run.seed),
+                           [this] { job_.watchdog.progress(); });
   });
   for (const ParameterPtr& parameter : trainable_->parameters()) {
     const torch::Tensor host = parameter->value.to(torch::kCPU).contiguous();

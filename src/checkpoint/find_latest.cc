@@ -23,14 +23,14 @@ std::vector<std::int64_t> list_checkpoints(const Path& root) {
   return steps;
 }
 
-CheckpointSearch find_latest(const Path& root) {
+CheckpointSearch find_latest(const Path& root, const std::function<void()>& progress) {
   CheckpointSearch search;
   std::vector<std::int64_t> steps = list_checkpoints(root);
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     const std::string name = checkpoint_name(*step);
     try {
       Manifest manifest = Manifest::read(root / name);
-      verify_files(root / name, manifest);
+      verify_files(root / name, manifest, progress);
       search.found = std::move(manifest);
       return search;
     } catch (const OtherFormat&) {

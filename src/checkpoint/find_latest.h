@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,7 +26,7 @@ struct CheckpointSearch {
 };
 
 /// Looks at the folders themselves; no pointer file is trusted. Throws OtherFormat where it comes to a
-/// checkpoint of another version first.
-CheckpointSearch find_latest(const Path& root);
+/// checkpoint of another version first. Reads whole checkpoints, and calls `progress` now and then.
+CheckpointSearch find_latest(const Path& root, const std::function<void()>& progress = {});
 
 }  // namespace ranktune

@@ -24,7 +24,7 @@ struct Decision {
 };
 
 Decision decide(const LoadSetup& setup) {
-  Decision decision{.search = find_latest(setup.root), .trainer = {}};
+  Decision decision{.search = find_latest(setup.root, setup.progress), .trainer = {}};
   for (const SkippedCheckpoint& skipped : decision.search.skipped)
     log_warning("checkpoint {} is not used: {}", skipped.name, skipped.reason);
   if (!decision.search.found) return decision;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct LoadSetup {
   FlatRange range;           ///< the part of the optimizer state this rank owns
   bool need_master = false;  ///< the optimizer keeps a master apart from the working parameters
   std::chrono::milliseconds visibility_patience = kVisibilityPatience;
+  std::function<void()> progress = {};  ///< called now and then while files are read; may be empty
 };
 
 struct LoadedCheckpoint {

@@ -63,13 +63,15 @@ std::uint64_t size_of(const Path& path) {
 
 /// hash_file() without a memory map: a file that shrinks or fails while it is read is an error here, not a
 /// signal.
-std::string hash_by_reading(const Path& path) {
+std::string hash_by_reading(const Path& path, const std::function<void()>& progress = {}) {
   std::ifstream file(path, std::ios::binary);
   require(file.is_open(), "cannot open {}{}", path.string(), errno_text());
   Hasher hasher;
   std::vector<char> buffer(std::size_t{1} << 20);
-  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0)
+  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0) {
     hasher.add(std::string_view(buffer.data(), static_cast<std::size_t>(file.gcount())));
+    if (progress) progress();
+  }
   require(file.eof(), "cannot read {}{}", path.string(), errno_text());
   return hasher.hex();
 }
@@ -80,8 +82,8 @@ void check_size(const Path& folder, const ManifestEntry& file) {
           file.size);
 }
 
-void check_hash(const Path& folder, const ManifestEntry& file) {
-  const std::string hash = hash_by_reading(folder / file.name);
+void check_hash(const Path& folder, const ManifestEntry& file, const std::function<void()>& progress = {}) {
+  const std::string hash = hash_by_reading(folder / file.name, progress);
   require(hash == file.hash, "{} is damaged: its hash is {}, its manifest says {}",
           (folder / file.name).string(), hash, file.hash);
 }
@@ -150,17 +152,17 @@ ManifestEntry describe_file(const Path& folder, const std::string& name) {
   return {.name = name, .size = size_of(path), .hash = hash_by_reading(path)};
 }
 
-void verify_files(const Path& folder, const Manifest& manifest) {
+void verify_files(const Path& folder, const Manifest& manifest, const std::function<void()>& progress) {
   for (const ManifestEntry& file : manifest.files) check_size(folder, file);
-  for (const ManifestEntry& file : manifest.files) check_hash(folder, file);
+  for (const ManifestEntry& file : manifest.files) check_hash(folder, file, progress);
 }
 
 std::vector<std::string> find_faults(const Path& folder, const Manifest& manifest) {
   std::vector<std::string> faults;
   std::vector<ManifestEntry> sound;
-  const auto passes = [&](auto check, const ManifestEntry& file) {
+  const auto passes = [&](const auto& check) {
     try {
-      check(folder, file);
+      check();
       return true;
     } catch (const Error& error) {
       faults.emplace_back(error.what());
@@ -168,8 +170,8 @@ std::vector<std::string> find_faults(const Path& folder, const Manifest& manifes
     }
   };
   for (const ManifestEntry& file : manifest.files)
-    if (passes(check_size, file)) sound.push_back(file);
-  for (const ManifestEntry& file : sound) static_cast<void>(passes(check_hash, file));
+    if (passes([&] { check_size(folder, file); })) sound.push_back(file);
+  for (const ManifestEntry& file : sound) static_cast<void>(passes([&] { check_hash(folder, file); }));
   return faults;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -49,7 +50,8 @@ struct Manifest {
 ManifestEntry describe_file(const Path& folder, const std::string& name);
 
 /// Throws with the first file that is missing, of another size (all sizes come first) or of another hash.
-void verify_files(const Path& folder, const Manifest& manifest);
+/// Reads them all, and calls `progress` now and then.
+void verify_files(const Path& folder, const Manifest& manifest, const std::function<void()>& progress = {});
 /// What is wrong with each such file, sizes first; every message names its file.
 std::vector<std::string> find_faults(const Path& folder, const Manifest& manifest);
 

@@ -79,7 +79,8 @@ torch::Tensor new_lora_a(const LoraOptions& options, std::int64_t rank, std::int
       .mul_(bound);
 }
 
-void find_principal_parts(Decoder& decoder, const PissaMethod& method, std::uint64_t seed) {
+void find_principal_parts(Decoder& decoder, const PissaMethod& method, std::uint64_t seed,
+                          const std::function<void()>& progress) {
   const torch::NoGradGuard no_grad;
   for (Linear* linear : decoder.linears()) {
     if (!linear->lora) continue;
@@ -95,6 +96,7 @@ void find_principal_parts(Decoder& decoder, const PissaMethod& method, std::uint
     const torch::Tensor root = (svd.s.narrow(0, 0, rank) / lora.scale).sqrt();
     lora.a->value = (root.unsqueeze(1) * svd.vt.narrow(0, 0, rank)).contiguous();
     lora.b->value = (svd.u.narrow(1, 0, rank) * root).contiguous();
+    if (progress) progress();
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -23,7 +24,9 @@ torch::Tensor new_lora_a(const LoraOptions& options, std::int64_t rank, std::int
 
 /// Gives every adapter the principal part of its linear's weight (Meng et al. 2024, PiSSA; PEFT's
 /// pissa_init): with W = U S V^T, B = U_r sqrt(S_r / scale), A = sqrt(S_r / scale) V_r^T.
-void find_principal_parts(Decoder& decoder, const PissaMethod& method, std::uint64_t seed);
+/// `progress` is called after each linear; may be empty.
+void find_principal_parts(Decoder& decoder, const PissaMethod& method, std::uint64_t seed,
+                          const std::function<void()>& progress = {});
 
 /// Takes each adapter's present update out of its linear's weight, so that the model computes what it did
 /// without adapters, and keeps A and B as LoraUpdate::start_a, start_b. The weights are copies from then on.

@@ -83,6 +83,23 @@ TEST_F(SaveLoad, DamageInAnyFileFallsBackToTheOneBefore) {
   EXPECT_EQ(load()->step, 20);
 }
 
+/// Large ones are read for longer than a watchdog would wait for a rank that says nothing.
+TEST_F(SaveLoad, WhoeverWatchesHearsThatReadingMovesOn) {
+  constexpr std::size_t kSize = (std::size_t{3} << 20) + 1;
+  CheckpointSnapshot large = snapshot(10);
+  large.files.push_back({.name = "large.bin", .bytes = kSize, .write = [](const Path& path) {
+                           write_file(path, std::string(kSize, 'x'));
+                         }});
+  save(large);
+  int told = 0;
+  load_latest({.root = root(),
+               .identity = identity(),
+               .range = {0, identity().layout.total()},
+               .progress = [&] { ++told; }},
+              alone_);
+  EXPECT_GE(told, 4 + 3);  // pieces of the large file, and three small ones
+}
+
 TEST_F(SaveLoad, WithoutAnyValidCheckpointThereIsNothing) {
   save(10);
   write_file(root() / "step-000010" / "trainer.json", "{}");
