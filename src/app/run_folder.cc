@@ -43,7 +43,8 @@ void RunFolder::remove_leftovers() const {
     const std::string name = entry->path().filename().string();
     const std::string stem = name.substr(0, name.size() - std::min(name.size(), kRandomPart));
     const bool of_file = stem == metrics().filename() || stem == ledger().filename() ||
-                         stem == config().filename() || stem == done().filename();
+                         stem == config().filename() || stem == done().filename() ||
+                         stem == rewinds().filename();
     if (of_file || name.starts_with(".adapter.tmp") || name.starts_with(".model.tmp"))
       found.push_back(entry->path());
   }
@@ -84,6 +85,8 @@ void RunFolder::write_model(ModelFolderOptions options, const std::vector<FinalW
   options.folder = place(model());
   write_model_folder(options, weights);
 }
+
+void RunFolder::write_rewinds(std::string_view text) const { write(rewinds(), text); }
 
 void RunFolder::write_done(std::int64_t steps) const {
   write(done(), OrderedJson{{"steps", steps}}.dump() + "\n");

@@ -44,6 +44,8 @@ class RunFolder {
   void write_adapter(const std::vector<AdapterFile>& files) const;
   /// The result of full fine-tuning: write_model_folder() with the folder's place in the options.
   void write_model(ModelFolderOptions options, const std::vector<FinalWeight>& weights) const;
+  /// What the run went back for; a new one at its beginning has none.
+  void write_rewinds(std::string_view text) const;
   /// The mark that scripts trust: written last, by rank 0.
   void write_done(std::int64_t steps) const;
 

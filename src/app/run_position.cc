@@ -47,7 +47,8 @@ void RunPosition::take_up(LoadedCheckpoint found) {
   const std::string where = checkpoint_->folder.string();
   std::vector<torch::Tensor> values;
   together(job_.control, [&] {
-    require_same_result(config_from_json(checkpoint_->trainer.at("config"), where), job_.config, where);
+    const auto saved = json_get<Json>(checkpoint_->trainer, "config", where);
+    require_same_result(config_from_json(saved, where), job_.config, where);
     require(json_get<std::string>(checkpoint_->trainer, "data_hash", where) == parts_.facts.data_hash,
             "{}: data.train has changed since this checkpoint was written; go on with the data it was "
             "trained on, or "
@@ -56,7 +57,7 @@ void RunPosition::take_up(LoadedCheckpoint found) {
     values = parts_.model.read_values(checkpoint_->folder, parts_.optimizer.has_distinct_master());
   });
   if (!values.empty()) parts_.optimizer.set_parameters(values);
-  parts_.optimizer.load(checkpoint_->optimizer);
+  parts_.optimizer.load(std::exchange(checkpoint_->optimizer, {}));  // as large as the optimizer itself
 }
 
 void RunPosition::read_rewinds() {
@@ -75,9 +76,7 @@ void RunPosition::read_rewinds() {
 void RunPosition::go_back(const std::vector<Rewind>& rewinds) {
   job_.watchdog.enter(Phase::kLoadCheckpoint, step());
   together(job_.control, [&] {
-    if (!job_.root()) return;
-    parts_.ownership.require_owner();
-    write_file(parts_.folder.rewinds(), rewinds_text(rewinds));
+    if (job_.root()) parts_.folder.write_rewinds(rewinds_text(rewinds));
   });
   std::optional<LoadedCheckpoint> found = newest_checkpoint();
   if (!found)

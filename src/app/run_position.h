@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "app/run_folder.h"
-#include "app/run_ownership.h"
 #include "app/trained_model.h"
 #include "app/training_data.h"
 #include "app/training_job.h"
@@ -19,7 +18,6 @@ namespace ranktune {
 /// What a run's position is of; all of it outlives it.
 struct PositionParts {
   const RunFolder& folder;
-  const RunOwnership& ownership;
   const DataFacts& facts;
   TrainedModel& model;
   Zero2Optimizer& optimizer;

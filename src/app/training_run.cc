@@ -96,8 +96,7 @@ void TrainingRun::set_up(const TrainingRunOptions& options) {
   model_.emplace(job_, data_->facts(), options.given, device_);
   optimizer_.emplace(optimizer_setup(config_, model_->trainable(), device_), *data_plane_);
   schedule_.emplace(schedule_options(config_), data_->facts().total_steps);
-  position_.emplace(job_, PositionParts{folder_, *ownership_, data_->facts(), *model_, *optimizer_},
-                    options.resume);
+  position_.emplace(job_, PositionParts{folder_, data_->facts(), *model_, *optimizer_}, options.resume);
   validation_ = data_->read_validation();
   together(*control_, [this] {
     if (root()) open_logs();

@@ -69,6 +69,7 @@ TEST(RunFolder, AnAttemptThatMayNoLongerWriteChangesNothing) {
   });
   expect_error([&] { folder.start({}); }, "another attempt owns it");
   expect_error([&] { folder.write_done(8); }, "another attempt owns it");
+  expect_error([&] { folder.write_rewinds("[]\n"); }, "another attempt owns it");
   expect_error(
       [&] {
         folder.write_adapter({{"a", 1, [&](const Path& path) {
@@ -78,18 +79,19 @@ TEST(RunFolder, AnAttemptThatMayNoLongerWriteChangesNothing) {
                                }}});
       },
       "another attempt owns it");
-  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(asked, 4);
   EXPECT_EQ(read_json_file(folder.done()), Json({{"steps", 7}}));
   EXPECT_FALSE(fs::exists(folder.config()));
   EXPECT_FALSE(fs::exists(folder.adapter()));
+  EXPECT_FALSE(fs::exists(folder.rewinds()));
 }
 
 TEST(RunFolder, LeftoversAreWhatHasNoNameYet) {
   const TempDir place;
   RunFolder folder(place / "run");
   folder.prepare();
-  for (const char* name : {"metrics.jsonl", "metrics.jsonl.aB3dEf", "done.json.000000", "config.json.x",
-                           "notes.abcdef", "owner"})
+  for (const char* name : {"metrics.jsonl", "metrics.jsonl.aB3dEf", "done.json.000000", "rewinds.json.a1b2c3",
+                           "config.json.x", "notes.abcdef", "owner"})
     write_file(folder.root() / name, "");
   make_folders(folder.root() / ".adapter.tmp-1.aB3dEf/x");
   make_folders(folder.root() / ".model.tmp-1.aB3dEf");
