@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "app/error_text.h"
 #include "app/version.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -47,7 +48,7 @@ int main(int argc, char** argv) {
     ranktune::log_error("{}", error.what());
     return ranktune::exit_code(error.kind());
   } catch (const std::exception& error) {
-    ranktune::log_error("{}", error.what());
+    ranktune::log_error("{}", ranktune::error_text(error));
     return ranktune::kExitError;
   }
 }

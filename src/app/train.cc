@@ -71,7 +71,7 @@ int run_in_job(const TrainArguments& arguments) {
     if (session.rank() == 0) log_error("{}", error.what());
     return exit_code(error.kind());
   } catch (const std::exception& error) {
-    log_error("{}", error_text(error));
+    log_error("{}", training_error_text(error));
     if (session.size() > 1) MpiSession::end_job(kExitError);
     return kExitError;
   }

@@ -212,7 +212,7 @@ TrainEnd TrainingRun::train(Trainer& trainer) {
   } catch (const AgreedError&) {
     throw;
   } catch (const std::exception& error) {
-    if (session_.size() > 1) MpiSession::end_job(kExitError, error_text(error));
+    if (session_.size() > 1) MpiSession::end_job(kExitError, training_error_text(error));
     throw;
   }
 }

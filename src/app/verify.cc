@@ -9,6 +9,7 @@
 
 #include "app/commands.h"
 #include "app/core_share.h"
+#include "app/error_text.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/collectives.h"
@@ -79,7 +80,7 @@ int run_verify(const VerifyArguments& arguments) {
     if (session.rank() == 0) log_error("{}", error.what());
     return exit_code(error.kind());
   } catch (const std::exception& error) {
-    log_error("{}", error.what());
+    log_error("{}", error_text(error));
     if (session.size() > 1) MpiSession::end_job(kExitError);
     return kExitError;
   }
