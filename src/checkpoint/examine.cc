@@ -1,6 +1,7 @@
 #include "checkpoint/examine.h"
 
 #include <system_error>
+#include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -35,22 +36,16 @@ void check_content(const Path& folder, const Manifest& manifest) {
   static_cast<void>(read_trainer(folder, manifest));
 }
 
-}  // namespace
-
-Examination examine_checkpoint(const Path& folder) {
-  const Path plain = folder.has_filename() ? folder : folder.parent_path();
-  const auto step = parse_checkpoint_name(plain.filename().string());
-  require(step && std::filesystem::is_directory(plain),
-          "{} is not a checkpoint folder (step-000120 and the like)", folder.string());
-  Examination result{.step = *step,
-                     .name = plain.filename().string(),
-                     .bytes = bytes_of_files(plain),
-                     .written = time_of(plain)};
+Examination examine(const Path& folder, std::int64_t step) {
+  Examination result{.step = step,
+                     .name = folder.filename().string(),
+                     .bytes = bytes_of_files(folder),
+                     .written = time_of(folder)};
   try {
-    const Manifest manifest = Manifest::read(plain);
+    const Manifest manifest = Manifest::read(folder);
     result.validation_loss = manifest.validation_loss;
-    result.faults = find_faults(plain, manifest);
-    if (result.faults.empty()) check_content(plain, manifest);
+    result.faults = find_faults(folder, manifest);
+    if (result.faults.empty()) check_content(folder, manifest);
   } catch (const OtherFormat& error) {
     result.other_version = true;
     result.faults.emplace_back(error.what());
@@ -60,10 +55,24 @@ Examination examine_checkpoint(const Path& folder) {
   return result;
 }
 
+}  // namespace
+
+Examination examine_checkpoint(const Path& folder) {
+  const Path plain = folder.has_filename() ? folder : folder.parent_path();
+  const auto step = parse_checkpoint_name(plain.filename().string());
+  require(step && std::filesystem::is_directory(plain),
+          "{} is not a checkpoint folder (step-000120 and the like)", folder.string());
+  return examine(plain, *step);
+}
+
 std::vector<Examination> examine_checkpoints(const Path& root) {
   std::vector<Examination> all;
-  for (const std::int64_t step : list_checkpoints(root))
-    all.push_back(examine_checkpoint(root / checkpoint_name(step)));
+  for (const std::int64_t step : list_checkpoints(root)) {
+    const Path folder = root / checkpoint_name(step);
+    Examination found = examine(folder, step);
+    // A training that goes on removes old ones meanwhile.
+    if (std::filesystem::is_directory(folder)) all.push_back(std::move(found));
+  }
   return all;
 }
 

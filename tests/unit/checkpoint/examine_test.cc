@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <stop_token>
+#include <thread>
+
 #include "saved_checkpoints.h"
 #include "support/expect_error.h"
 
@@ -64,6 +67,25 @@ TEST_F(Examine, AnotherVersionIsNoDamage) {
   const Examination found = examine_checkpoint(root() / "step-000010");
   EXPECT_FALSE(found.valid());
   EXPECT_TRUE(found.other_version);
+}
+
+/// A training removes old checkpoints while all of them are read.
+TEST_F(Examine, WhatIsRemovedMeanwhileIsNotThere) {
+  save(10);
+  save(20);
+  const Path old = root() / "step-000010", aside = root() / ".aside";
+  const std::jthread training([&](const std::stop_token& over) {
+    while (!over.stop_requested()) {
+      std::filesystem::rename(old, aside);
+      std::filesystem::rename(aside, old);
+    }
+  });
+  for (int i = 0; i < 300; ++i) {
+    const auto all = examine_checkpoints(root());
+    ASSERT_GE(all.size(), 1u);
+    EXPECT_EQ(all.back().step, 20);
+    EXPECT_TRUE(all.back().valid());
+  }
 }
 
 TEST_F(Examine, OtherPlacesAreRefused) {
