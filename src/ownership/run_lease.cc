@@ -193,7 +193,8 @@ bool RunLease::Impl::claim(std::int64_t number) {
   remove_quietly(prepared);
   if (!won) return false;
   // A slow starter may have got a number that was free again: the highest one counts.
-  if (list_leases(folder_).front().attempt != number) {
+  const std::vector<LeaseName> leases = list_leases(folder_);
+  if (leases.empty() || leases.front().attempt != number) {
     remove_quietly(own_file());
     return false;
   }
