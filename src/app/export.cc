@@ -25,6 +25,8 @@ struct ExportArguments {
 /// Copies what PEFT reads.
 void export_adapter(const ExportArguments& arguments) {
   read_adapter_config(arguments.adapter);
+  const Path weights = Path(arguments.adapter) / "adapter_model.safetensors";
+  require(std::filesystem::exists(weights), "{} is missing", weights.string());
   std::vector<AdapterFile> files;
   for (const char* name : {"adapter_config.json", "adapter_model.safetensors", "ranktune.json"}) {
     const Path from = Path(arguments.adapter) / name;

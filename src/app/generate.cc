@@ -121,6 +121,7 @@ std::vector<Message> read_messages(const std::string& line, const std::string& w
   for (const Json& message : json_get<std::vector<Json>>(row, "messages", where))
     messages.push_back(
         {json_get<std::string>(message, "role", where), json_get<std::string>(message, "content", where)});
+  require(!messages.empty(), "{}: \"messages\" is empty, so there is nothing to answer", where);
   return messages;
 }
 
@@ -153,6 +154,7 @@ void answer_file(Speaker& speaker, const GenerateArguments& arguments) {
     else
       fmt::print("{}\n", record.dump());
   }
+  require(!input.bad(), "cannot read {}", arguments.input);
   if (output) output->commit();
 }
 
@@ -191,8 +193,9 @@ Command add_generate(CLI::App& program) {
   CLI::App* app = program.add_subcommand("generate", "Answer a prompt, or a file of prompts");
   add_common_options(*app, *arguments);
   app->add_option("--prompt", arguments->prompt, "The user's message");
-  app->add_option("--input", arguments->input, "JSONL of {\"prompt\"} or {\"messages\"}");
-  app->add_option("--output", arguments->output, "JSONL to write the answers to");
+  CLI::Option* input =
+      app->add_option("--input", arguments->input, "JSONL of {\"prompt\"} or {\"messages\"}");
+  app->add_option("--output", arguments->output, "JSONL to write the answers of --input to")->needs(input);
   app->add_flag("--compare", arguments->compare, "Answer without and with the adapter");
   app->footer(
       "Example: ranktune generate --model M --adapter runs/x/adapter --compare --prompt \"Who are you?\"");

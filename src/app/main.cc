@@ -1,6 +1,8 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,14 @@ constexpr const char* kFooter =
     "again), 76 another start of the run has taken it over.\n"
     "`ranktune COMMAND --help` shows a command's options and examples.";
 
+/// What was printed may still be on its way: a full disk must not look like success.
+int flushed(int code) {
+  errno = 0;
+  require(std::fflush(stdout) == 0 && std::ferror(stdout) == 0, "the output cannot be written{}",
+          errno_text());
+  return code;
+}
+
 int run_program(int argc, char** argv) {
   CLI::App program{"Fine-tunes chat models with LoRA on MPI clusters.", "ranktune"};
   program.footer(kFooter);
@@ -34,7 +44,7 @@ int run_program(int argc, char** argv) {
     return program.exit(problem) == 0 ? kExitDone : kExitUsage;
   }
   for (const Command& command : commands)
-    if (command.app->parsed()) return command.run();
+    if (command.app->parsed()) return flushed(command.run());
   return kExitUsage;
 }
 

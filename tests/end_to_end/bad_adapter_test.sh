@@ -52,6 +52,7 @@ refuse "model.norm.weight has shape [64], but [128] is needed here" tensors 't[n
 refuse "holds NaN or infinity" tensors 't[rows] = (t[rows][0], struct.pack("<f", float("nan")) + t[rows][1][4:])'
 refuse "adapter_model.safetensors" truncate -s -4 adapter_model.safetensors
 refuse "adapter_model.safetensors" rm adapter_model.safetensors
+expect_refusal 1 "$broken/adapter_model.safetensors is missing" "$ranktune" export --adapter "$broken" --output "$work/copy"
 
 # its configuration
 refuse '"r" is given twice' sed -i '0,/{/s//{"r": 1,/' adapter_config.json

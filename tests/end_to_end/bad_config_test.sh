@@ -77,6 +77,7 @@ expect_refusal 2 "auto,none" "$ranktune" train x.toml --resume maybe
 expect_refusal 2 'there is no "="' "$ranktune" train "$work/train.toml" --set lora.rank
 expect_refusal 2 "--temperature" "$ranktune" generate --model "$work/model" --prompt x --temperature -1
 expect_refusal 1 "either --prompt TEXT or --input FILE.jsonl" "$ranktune" generate --model "$work/model"
+expect_refusal 2 "--output requires --input" "$ranktune" generate --model "$work/model" --prompt x --output "$work/answers"
 expect_refusal 1 "--compare shows answers without and with --adapter" "$ranktune" generate --model "$work/model" --prompt x --compare
 expect_refusal 1 "--merge needs the base model" "$ranktune" export --adapter "$work/model" --output "$work/x" --merge
 echo "all refused as they should be"

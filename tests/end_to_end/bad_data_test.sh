@@ -80,4 +80,15 @@ refuse_rows "drop, split" --over-length cut <<<"$good"
 expect_refusal 1 "$work/absent.jsonl" prep --output "$work/none.h5" "$work/absent.jsonl"
 expect_refusal 1 "$work/absent" prep --output "$work/none.h5" --from-text "$work/absent"
 expect_refusal 1 ".h5" prep --output "$work/none.txt" "$work/chats.jsonl"
+
+# what generate reads
+refuse_prompts() { # TEXT FILE
+  expect_refusal 1 "$1" "$ranktune" generate --model "$model" --max-new-tokens 2 --input "$2" --output "$work/answers.jsonl"
+}
+echo '{"messages": []}' >"$work/prompts.jsonl"
+refuse_prompts 'prompts.jsonl:1: "messages" is empty' "$work/prompts.jsonl"
+echo '{"messages": [{"role": "user"}]}' >"$work/prompts.jsonl"
+refuse_prompts 'prompts.jsonl:1: "content" is missing' "$work/prompts.jsonl"
+refuse_prompts "cannot read $model" "$model"
+refuse_prompts "cannot open $work/absent.jsonl" "$work/absent.jsonl"
 echo "all refused as they should be"
