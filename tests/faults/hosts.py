@@ -41,9 +41,9 @@ class OtherHost:
         self.shell = subprocess.Popen([PROJECT / "tests/support/isolate", "bash", "-c", INSIDE], stdin=subprocess.DEVNULL,
                                       stdout=subprocess.PIPE, text=True)
         until(lambda: namespace(self.shell.pid, "net") != namespace(os.getpid(), "net"), 30, "a network of its own")
-        ip("link", "add", "link", "type", "veth", "peer", "name", "eth0", "netns", self.shell.pid)
-        ip("addr", "add", f"{ADDRESSES[HERE]}/24", "dev", "link")
-        ip("link", "set", "link", "up")
+        ip("link", "add", "cable", "type", "veth", "peer", "name", "eth0", "netns", self.shell.pid)
+        ip("addr", "add", f"{ADDRESSES[HERE]}/24", "dev", "cable")
+        ip("link", "set", "cable", "up")
         self.shell.stdout.readline()
         self.init = int(Path(f"/proc/{self.shell.pid}/task/{self.shell.pid}/children").read_text())
         agent = lab.work / "agent"
@@ -52,10 +52,10 @@ class OtherHost:
         os.environ["OMPI_MCA_plm_rsh_agent"] = str(agent)
 
     def cut_off(self):
-        ip("link", "set", "link", "down")
+        ip("link", "set", "cable", "down")
 
     def reconnect(self):
-        ip("link", "set", "link", "up")
+        ip("link", "set", "cable", "up")
 
     def processes(self, job: Job) -> list[int]:
         return [pid for pid in job.left() if namespace(pid, "pid") == namespace(self.init, "pid")]

@@ -299,8 +299,10 @@ def command_of(pid: int) -> str:
 
 
 def causes(text: str) -> list[str]:
-    """The lines that tell why a job ended: the program's, or mpirun's about a process that cannot tell any more."""
-    return [line for line in text.splitlines() if re.search(r"(^|: )error: |noticed that process rank|lost communication with|unexpectedly", line)]
+    """The lines that tell why a job ended: the program's, or mpirun's about a process that cannot tell any more.
+
+    Not those of Open MPI's ranks, which see a connection to another host close before mpirun hears why."""
+    return [line for line in text.splitlines() if re.search(r"(^|: )error: |noticed that process rank|lost communication with|unexpectedly (?!disconnected)", line)]
 
 
 def least_resumed(run: Run) -> int:
