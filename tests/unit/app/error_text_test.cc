@@ -1,7 +1,7 @@
 #include "app/error_text.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <functional>
 #include <new>
