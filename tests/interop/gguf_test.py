@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import unicodedata
 import urllib.request
 from pathlib import Path
 
@@ -290,7 +291,8 @@ def check_tiktoken(work: Path) -> None:
     golden_texts = subprocess.run(["zstd", "-dcq", project / "tests/data/tokenizers/qwen1/golden.jsonl.zst"], check=True,
                                   capture_output=True).stdout
     for row in map(json.loads, golden_texts.splitlines()):
-        found = ask(server, "tokenize", content=row["text"], add_special=True, parse_special=True)["tokens"]
+        text = unicodedata.normalize("NFC", row["text"])  # which llama.cpp leaves to who calls it
+        found = ask(server, "tokenize", content=text, add_special=True, parse_special=True)["tokens"]
         assert found == row["ids"], (row["text"], found, row["ids"])
     prompt = ask(server, "apply-template", messages=[{"role": "user", "content": "Wer bist du?"}])["prompt"]
     assert prompt == ("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nWer bist du?<|im_end|>\n"
