@@ -135,9 +135,10 @@ def check_in_llama_cpp(path: Path, model: torch.nn.Module, folder: Path, kind: s
     wanted = torch.log_softmax(model(torch.tensor([ids])).logits[0, -1].double(), -1)
     worst = 0.0
     for prompt in (ids, text):
-        # Four tokens: of the first byte of a character alone llama.cpp says nothing.
-        answer = server.handle_completions({"prompt": prompt, "n_predict": 4, "temperature": 0, "cache_prompt": False,
-                                            "n_probs": model.config.vocab_size})
+        # Of the end, or of a part of a character, llama.cpp gives no probabilities. The bias comes after those.
+        answer = server.handle_completions({"prompt": prompt, "n_predict": 1, "temperature": 0, "cache_prompt": False,
+                                            "n_probs": model.config.vocab_size,
+                                            "logit_bias": [[tokenizer.convert_tokens_to_ids("a"), 1000.0]]})
         assert answer["usage"]["prompt_tokens"] == len(ids), f"{answer['usage']} of {len(ids)}"
         top = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         assert len(top) == model.config.vocab_size
@@ -311,7 +312,6 @@ def main() -> None:
         check_first_qwen(work)
         check_tiktoken(work)
         run(ranktune, "import", smollm2, work / "smollm2")
-        # Little of it, so that the model still makes sense: of an answer that is over at once llama.cpp gives no probabilities.
         # Only exact types: how far rounding moves the rarest of 49152 tokens says nothing of the file.
         check_model(work, work / "smollm2", in_transformers=True, size=0.03, kinds=("F32",))
         check_chat(work, work / "smollm2")
