@@ -11,7 +11,7 @@ namespace ranktune {
 Generation generate(Decoder& decoder, std::span<const std::int32_t> prompt, const GenerateOptions& options,
                     const std::function<void(std::int32_t)>& on_token) {
   const torch::NoGradGuard no_grad;
-  const std::int64_t limit = decoder.architecture().max_positions;
+  const std::int64_t limit = decoder.architecture().longest_sequence();
   require(!prompt.empty(), "the prompt has no tokens");
   require(static_cast<std::int64_t>(prompt.size()) < limit,
           "the prompt has {} tokens, but the model takes {} in all", prompt.size(), limit);

@@ -23,6 +23,7 @@ constexpr const char* kDivisors = "rope_freqs.weight";
 Json scaling_json(const RopeScaling& scaling) {
   switch (scaling.kind) {
     case RopeScaling::Kind::kNone:
+    case RopeScaling::Kind::kQwen1:
       return nullptr;
     case RopeScaling::Kind::kLinear:
       return {{"rope_type", "linear"}, {"factor", scaling.factor}};
@@ -32,6 +33,9 @@ Json scaling_json(const RopeScaling& scaling) {
               {"low_freq_factor", scaling.low_freq_factor},
               {"high_freq_factor", scaling.high_freq_factor},
               {"original_max_position_embeddings", scaling.original_positions}};
+    case RopeScaling::Kind::kYarn:
+    case RopeScaling::Kind::kDynamic:
+      break;
   }
   fail("this kind of rope scaling cannot be written to GGUF; linear and llama3 can");
 }

@@ -106,12 +106,45 @@ void Decoder::untie_head() {
 
 void Decoder::prepare_rope(std::int64_t length) {
   if (rope_.cosine.defined() && rope_.cosine.size(0) >= length) return;
-  rope_ = make_rope_table(arch_, std::max<std::int64_t>(length, 512), device());
+  rope_ = make_rope_table(arch_, {.count = std::max<std::int64_t>(length, 512)}, device());
+}
+
+Rotation Decoder::rotation_of(const RopeSpan& span) {
+  Rotation rotation;
+  if (depends_on_length(arch_, span.length, span.training)) {
+    const RopeTable table = make_rope_table(arch_, span, device());
+    rotation = {table.cosine, table.sine, {}};
+  } else {
+    prepare_rope(span.first + span.count);
+    rotation = {
+        rope_.cosine.narrow(0, span.first, span.count), rope_.sine.narrow(0, span.first, span.count), {}};
+  }
+  if (arch_.log_n_attention && !span.training && span.first + span.count > arch_.max_positions)
+    rotation.query_scale = log_n_scale(arch_, span, device());
+  return rotation;
+}
+
+Rotation Decoder::rotation_of(const PackedTokens& tokens, bool training) {
+  const std::int64_t longest = *std::max_element(tokens.lengths.begin(), tokens.lengths.end());
+  const bool scaled = arch_.log_n_attention && !training && longest > arch_.max_positions;
+  if (!scaled && !depends_on_length(arch_, longest, training)) {
+    prepare_rope(longest);
+    return {rope_.cosine.index_select(0, tokens.positions), rope_.sine.index_select(0, tokens.positions), {}};
+  }
+  std::vector<torch::Tensor> cosines, sines, scales;
+  for (const std::int64_t length : tokens.lengths) {
+    const RopeSpan span{.count = length, .length = length, .training = training};
+    const Rotation part = rotation_of(span);
+    cosines.push_back(part.cosine);
+    sines.push_back(part.sine);
+    if (scaled) scales.push_back(log_n_scale(arch_, span, device()));
+  }
+  return {torch::cat(cosines), torch::cat(sines), scaled ? torch::cat(scales) : torch::Tensor()};
 }
 
 template <typename Attend>
-torch::Tensor Decoder::layer_forward(DecoderLayer& layer, const torch::Tensor& x, const torch::Tensor& cosine,
-                                     const torch::Tensor& sine, const ForwardMode& mode, Attend&& attend) {
+torch::Tensor Decoder::layer_forward(DecoderLayer& layer, const torch::Tensor& x, const Rotation& rotation,
+                                     const ForwardMode& mode, Attend&& attend) {
   const std::int64_t tokens = x.size(0), width = arch_.head_dim;
   const torch::Tensor normal = rms_norm(x, layer.input_norm->seen(mode.use_adapter), arch_.norm_eps);
   torch::Tensor q, k, v;
@@ -128,7 +161,10 @@ torch::Tensor Decoder::layer_forward(DecoderLayer& layer, const torch::Tensor& x
     q = rms_norm(q, layer.q_norm->seen(mode.use_adapter), arch_.norm_eps);
     k = rms_norm(k, layer.k_norm->seen(mode.use_adapter), arch_.norm_eps);
   }
-  const torch::Tensor mixed = attend(apply_rope(q, cosine, sine), apply_rope(k, cosine, sine), v);
+  q = apply_rope(q, rotation.cosine, rotation.sine);
+  k = apply_rope(k, rotation.cosine, rotation.sine);
+  if (rotation.query_scale.defined()) q = q * rotation.query_scale.to(q.scalar_type());
+  const torch::Tensor mixed = attend(q, k, v);
   const torch::Tensor attended = x + layer.o.forward(mixed, mode);
   const torch::Tensor post = rms_norm(attended, layer.post_norm->seen(mode.use_adapter), arch_.norm_eps);
   return attended +
@@ -136,18 +172,16 @@ torch::Tensor Decoder::layer_forward(DecoderLayer& layer, const torch::Tensor& x
 }
 
 torch::Tensor Decoder::hidden_states(const PackedTokens& tokens, const ForwardMode& mode) {
-  prepare_rope(*std::max_element(tokens.lengths.begin(), tokens.lengths.end()));
-  const torch::Tensor cosine = rope_.cosine.index_select(0, tokens.positions);
-  const torch::Tensor sine = rope_.sine.index_select(0, tokens.positions);
+  const Rotation rotation = rotation_of(tokens, mode.training);
   torch::Tensor x = embed(embedding_, tokens.ids, mode.use_adapter);
   for (DecoderLayer& layer : layers_) {
     if (mode.layer_inputs != nullptr) mode.layer_inputs->push_back(x);
     // By value: the backward pass may run this again after this function has returned.
-    const auto forward = [this, &layer, cosine, sine, mode,
+    const auto forward = [this, &layer, rotation, mode,
                           lengths = tokens.lengths](const torch::Tensor& input) {
-      return layer_forward(
-          layer, input, cosine, sine, mode,
-          [&](const auto& q, const auto& k, const auto& v) { return packed_attention(q, k, v, lengths); });
+      return layer_forward(layer, input, rotation, mode, [&](const auto& q, const auto& k, const auto& v) {
+        return packed_attention(q, k, v, lengths);
+      });
     };
     x = mode.recompute ? recomputed(x, trained_weights(layer), forward) : forward(x);
   }
@@ -156,12 +190,13 @@ torch::Tensor Decoder::hidden_states(const PackedTokens& tokens, const ForwardMo
 
 torch::Tensor Decoder::hidden_states(const torch::Tensor& ids, KvCache& cache, const ForwardMode& mode) {
   const std::int64_t first = cache.length(), count = ids.size(0);
-  prepare_rope(first + count);
-  const torch::Tensor cosine = rope_.cosine.narrow(0, first, count),
-                      sine = rope_.sine.narrow(0, first, count);
+  // As in the reference, keys in the cache keep the rotation that they were given.
+  const bool by_prompt = arch_.rope_scaling.kind == RopeScaling::Kind::kQwen1 && first > 0;
+  const Rotation rotation = rotation_of(
+      {.first = first, .count = count, .length = by_prompt ? cache.prompt_length() : first + count});
   torch::Tensor x = embed(embedding_, ids, mode.use_adapter);
   for (std::size_t i = 0; i < layers_.size(); ++i)
-    x = layer_forward(layers_[i], x, cosine, sine, mode, [&](const auto& q, const auto& k, const auto& v) {
+    x = layer_forward(layers_[i], x, rotation, mode, [&](const auto& q, const auto& k, const auto& v) {
       const auto [all_k, all_v] = cache.append(static_cast<std::int64_t>(i), k, v);
       return cached_attention(q, all_k, all_v);
     });

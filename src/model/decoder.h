@@ -59,15 +59,17 @@ class Decoder {
 
  private:
   template <typename Attend>
-  torch::Tensor layer_forward(DecoderLayer& layer, const torch::Tensor& x, const torch::Tensor& cosine,
-                              const torch::Tensor& sine, const ForwardMode& mode, Attend&& attend);
+  torch::Tensor layer_forward(DecoderLayer& layer, const torch::Tensor& x, const Rotation& rotation,
+                              const ForwardMode& mode, Attend&& attend);
+  Rotation rotation_of(const PackedTokens& tokens, bool training);
+  Rotation rotation_of(const RopeSpan& span);
   void prepare_rope(std::int64_t length);
 
   Architecture arch_;
   TokenMatrix embedding_, head_;
   ParameterPtr final_norm_;
   std::vector<DecoderLayer> layers_;
-  RopeTable rope_;
+  RopeTable rope_;  ///< of positions from 0 on, for sequences within the training length
 };
 
 }  // namespace ranktune

@@ -65,6 +65,33 @@ void require_value(const Json& config, const char* key, const Json& wanted, cons
        where, key, config[key].dump(), wanted.dump());
 }
 
+double yarn_scale(double factor, double mscale) {
+  return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
+}
+
+/// Peng et al. 2023, with transformers' keys and defaults.
+void read_yarn(const Json& rope, Architecture& arch, const std::string& inside) {
+  RopeScaling& scaling = arch.rope_scaling;
+  scaling.kind = RopeScaling::Kind::kYarn;
+  scaling.original_positions =
+      positive_or(rope, "original_max_position_embeddings", arch.max_positions, inside);
+  scaling.factor = positive_number(
+      rope, "factor",
+      static_cast<double>(arch.max_positions) / static_cast<double>(scaling.original_positions), inside);
+  scaling.beta_fast = positive_number(rope, "beta_fast", 32.0, inside);
+  scaling.beta_slow = positive_number(rope, "beta_slow", 1.0, inside);
+  require(scaling.beta_fast > scaling.beta_slow, "{}: beta_fast {} must be above beta_slow {}", inside,
+          scaling.beta_fast, scaling.beta_slow);
+  scaling.truncate = json_get_or<bool>(rope, "truncate", true, inside);
+  const auto mscale = json_get_or<double>(rope, "mscale", 0.0, inside),
+             all_dim = json_get_or<double>(rope, "mscale_all_dim", 0.0, inside);
+  scaling.attention_factor = positive_number(
+      rope, "attention_factor",
+      mscale != 0 && all_dim != 0 ? yarn_scale(scaling.factor, mscale) / yarn_scale(scaling.factor, all_dim)
+                                  : yarn_scale(scaling.factor, 1.0),
+      inside);
+}
+
 /// transformers 5 writes "rope_parameters" (with the theta inside), earlier ones "rope_theta" and
 /// "rope_scaling".
 void read_rope(const Json& config, Architecture& arch, const std::string& where) {
@@ -74,6 +101,7 @@ void read_rope(const Json& config, Architecture& arch, const std::string& where)
   const Json& rope = config[key];
   const std::string inside = where + ": " + key;
   require(rope.is_object(), "{}: an object was expected, found {}", inside, rope.dump().substr(0, 80));
+  require_value(rope, "partial_rotary_factor", 1.0, inside);
   arch.rope_theta = positive_number(rope, "rope_theta", arch.rope_theta, inside);
   const auto type = json_get_or<std::string>(
       rope, "rope_type", json_get_or<std::string>(rope, "type", "default", inside), inside);
@@ -89,10 +117,22 @@ void read_rope(const Json& config, Architecture& arch, const std::string& where)
     require(scaling.high_freq_factor > scaling.low_freq_factor,
             "{}: high_freq_factor {} must be above low_freq_factor {}", inside, scaling.high_freq_factor,
             scaling.low_freq_factor);
+  } else if (type == "yarn") {
+    read_yarn(rope, arch, inside);
+  } else if (type == "dynamic") {
+    scaling.kind = RopeScaling::Kind::kDynamic;
+    scaling.original_positions = arch.max_positions;
   } else {
-    fail("{}: rope type \"{}\" is not supported; supported are default, linear, llama3", inside, type);
+    fail("{}: rope type \"{}\" is not supported; supported are default, linear, llama3, yarn, dynamic",
+         inside, type);
   }
-  scaling.factor = positive_number(rope, "factor", 1.0, inside);
+  scaling.factor = positive_number(rope, "factor", scaling.factor, inside);
+  if (type == "dynamic")
+    scaling.stretched_positions =
+        static_cast<std::int64_t>(scaling.factor * static_cast<double>(arch.max_positions));
+  if (type == "yarn")
+    scaling.stretched_positions =
+        static_cast<std::int64_t>(scaling.factor * static_cast<double>(scaling.original_positions));
 }
 
 void read_qwen1(const Json& config, Architecture& arch, const std::string& where) {
@@ -107,6 +147,11 @@ void read_qwen1(const Json& config, Architecture& arch, const std::string& where
   arch.max_positions = positive_or(config, "seq_length", 2048, where);
   arch.attention_bias = true;
   arch.fused_qkv = true;
+  if (json_get_or<bool>(config, "use_dynamic_ntk", false, where))
+    arch.rope_scaling = {.kind = RopeScaling::Kind::kQwen1, .original_positions = arch.max_positions};
+  arch.log_n_attention = json_get_or<bool>(config, "use_logn_attn", false, where);
+  arch.rope_scaling.stretched_positions =
+      json_get_or<std::int64_t>(config, "max_position_embeddings", 0, where);
   require_value(config, "no_bias", true, where);
   require_value(config, "rotary_pct", 1.0, where);
   require_value(config, "scale_attn_weights", true, where);
@@ -122,6 +167,7 @@ void read_common(const Json& config, Architecture& arch, const std::string& wher
   arch.max_positions = positive_or(config, "max_position_embeddings", 2048, where);
   require_value(config, "hidden_act", "silu", where);
   require_value(config, "pretraining_tp", 1, where);
+  require_value(config, "partial_rotary_factor", 1.0, where);
   read_rope(config, arch, where);
   const bool bias_default = arch.family == Family::kQwen2;
   arch.attention_bias = json_get_or<bool>(config, "attention_bias", bias_default, where);

@@ -22,7 +22,8 @@ TEST_P(GoldenModelTest, TheBareModelComputesTheReferencesNumbers) {
 
 INSTANTIATE_TEST_SUITE_P(Families, GoldenModelTest,
                          testing::Values("llama_rope3", "llama_smol_tied", "qwen1", "qwen2_gqa_tied",
-                                         "qwen2_mha", "qwen3_gqa_bf16"),
+                                         "qwen2_mha", "qwen3_gqa_bf16", "rope_dynamic", "rope_qwen1",
+                                         "rope_yarn"),
                          test_name);
 
 class GoldenVariantTest : public testing::TestWithParam<std::string> {};

@@ -2,6 +2,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -76,26 +77,96 @@ float llama3_frequency(float frequency, const RopeScaling& scaling) {
   return (1.0f - smooth) * stretched + smooth * frequency;
 }
 
+/// YaRN: dimensions that turn often in the first training are kept, those that turn little are stretched,
+/// those between blended. `i` counts pairs.
+float yarn_frequency(float frequency, std::int64_t i, const Architecture& arch) {
+  const RopeScaling& scaling = arch.rope_scaling;
+  const auto dims = static_cast<double>(arch.head_dim);
+  const auto dim_of = [&](double rotations) {
+    const double wavelength = static_cast<double>(scaling.original_positions) / rotations;
+    return dims * std::log(wavelength / (2 * std::numbers::pi)) / (2 * std::log(arch.rope_theta));
+  };
+  double low = dim_of(scaling.beta_fast), high = dim_of(scaling.beta_slow);
+  if (scaling.truncate) low = std::floor(low), high = std::ceil(high);
+  low = std::max(low, 0.0), high = std::min(high, dims - 1);
+  if (low == high) high += 0.001;
+  const auto stretch =
+      static_cast<float>(std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0));
+  const float stretched = frequency / static_cast<float>(scaling.factor);
+  return stretched * stretch + frequency * (1.0f - stretch);
+}
+
+/// The first Qwen's get_ntk_alpha: 1 up to the training length, 3 up to its double, then 7, 15, ...
+double ntk_alpha(std::int64_t length, std::int64_t original) {
+  const double ratio = static_cast<double>(length) / static_cast<double>(original);
+  return std::max(1.0, std::exp2(std::ceil(std::log2(ratio) + 1)) - 1);
+}
+
+/// rope_theta, enlarged for the length where the model does so.
+double theta_for(const Architecture& arch, const RopeSpan& span) {
+  if (!depends_on_length(arch, span.length, span.training)) return arch.rope_theta;
+  const RopeScaling& scaling = arch.rope_scaling;
+  const auto dims = static_cast<double>(arch.head_dim);
+  const double stretch = scaling.kind == RopeScaling::Kind::kQwen1
+                             ? ntk_alpha(span.length, scaling.original_positions)
+                             : scaling.factor * static_cast<double>(span.length) /
+                                       static_cast<double>(scaling.original_positions) -
+                                   (scaling.factor - 1);
+  return arch.rope_theta * std::pow(stretch, dims / (dims - 2));
+}
+
+float frequency_of(std::int64_t i, double theta, const Architecture& arch) {
+  const float exponent = static_cast<float>(2 * i) / static_cast<float>(arch.head_dim);
+  const float frequency = 1.0f / std::pow(static_cast<float>(theta), exponent);
+  switch (arch.rope_scaling.kind) {
+    case RopeScaling::Kind::kLinear:
+      return frequency / static_cast<float>(arch.rope_scaling.factor);
+    case RopeScaling::Kind::kLlama3:
+      return llama3_frequency(frequency, arch.rope_scaling);
+    case RopeScaling::Kind::kYarn:
+      return yarn_frequency(frequency, i, arch);
+    case RopeScaling::Kind::kNone:
+    case RopeScaling::Kind::kDynamic:
+    case RopeScaling::Kind::kQwen1:
+      break;
+  }
+  return frequency;
+}
+
 }  // namespace
 
-RopeTable make_rope_table(const Architecture& arch, std::int64_t length, torch::Device device) {
+bool depends_on_length(const Architecture& arch, std::int64_t length, bool training) {
+  const RopeScaling& scaling = arch.rope_scaling;
+  if (length <= scaling.original_positions) return false;
+  return scaling.kind == RopeScaling::Kind::kDynamic ||
+         (scaling.kind == RopeScaling::Kind::kQwen1 && !training);
+}
+
+RopeTable make_rope_table(const Architecture& arch, const RopeSpan& span, torch::Device device) {
   const std::int64_t half = arch.head_dim / 2;
-  torch::Tensor cosine = torch::empty({length, half}), sine = torch::empty({length, half});
+  const auto size = static_cast<float>(arch.rope_scaling.attention_factor);
+  const double theta = theta_for(arch, span);
+  torch::Tensor cosine = torch::empty({span.count, half}), sine = torch::empty({span.count, half});
   float *c = cosine.data_ptr<float>(), *s = sine.data_ptr<float>();
   for (std::int64_t i = 0; i < half; ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(arch.head_dim);
-    float frequency = 1.0f / std::pow(static_cast<float>(arch.rope_theta), exponent);
-    if (arch.rope_scaling.kind == RopeScaling::Kind::kLinear)
-      frequency /= static_cast<float>(arch.rope_scaling.factor);
-    else if (arch.rope_scaling.kind == RopeScaling::Kind::kLlama3)
-      frequency = llama3_frequency(frequency, arch.rope_scaling);
-    for (std::int64_t t = 0; t < length; ++t) {
-      const float angle = static_cast<float>(t) * frequency;
-      c[t * half + i] = std::cos(angle);
-      s[t * half + i] = std::sin(angle);
+    const float frequency = frequency_of(i, theta, arch);
+    for (std::int64_t t = 0; t < span.count; ++t) {
+      const float angle = static_cast<float>(span.first + t) * frequency;
+      c[t * half + i] = std::cos(angle) * size;
+      s[t * half + i] = std::sin(angle) * size;
     }
   }
   return {cosine.to(device), sine.to(device)};
+}
+
+torch::Tensor log_n_scale(const Architecture& arch, const RopeSpan& span, torch::Device device) {
+  const auto base = static_cast<double>(arch.max_positions);
+  torch::Tensor scale = torch::ones({span.count, 1, 1});
+  auto* values = scale.data_ptr<float>();
+  for (std::int64_t t = 0; t < span.count; ++t)
+    if (const auto position = static_cast<double>(span.first + t + 1); position > base)
+      values[t] = static_cast<float>(std::log(position) / std::log(base));
+  return scale.to(device);
 }
 
 torch::Tensor apply_rope(const torch::Tensor& x, const torch::Tensor& cosine, const torch::Tensor& sine) {

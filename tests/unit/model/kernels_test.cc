@@ -101,7 +101,7 @@ TEST_P(KernelTest, Rope) {
   Architecture arch;
   arch.head_dim = 12;
   arch.rope_theta = 1000;
-  const RopeTable table = make_rope_table(arch, 40, torch::kCPU);
+  const RopeTable table = make_rope_table(arch, {.count = 40}, torch::kCPU);
   ASSERT_EQ(table.cosine.sizes(), (std::vector<std::int64_t>{40, 6}));
   const torch::Tensor frequencies = torch::pow(1000.0, -torch::arange(6, torch::kFloat64) * 2 / 12.0);
   const torch::Tensor angles = torch::outer(torch::arange(40, torch::kFloat64), frequencies);
@@ -124,9 +124,9 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, KernelTest,
 TEST(RopeTable, LinearScalingDividesThePositions) {
   Architecture arch;
   arch.head_dim = 8;
-  const RopeTable plain = make_rope_table(arch, 32, torch::kCPU);
+  const RopeTable plain = make_rope_table(arch, {.count = 32}, torch::kCPU);
   arch.rope_scaling = {.kind = RopeScaling::Kind::kLinear, .factor = 4};
-  const RopeTable scaled = make_rope_table(arch, 32, torch::kCPU);
+  const RopeTable scaled = make_rope_table(arch, {.count = 32}, torch::kCPU);
   EXPECT_LT(error_of(scaled.cosine[28], plain.cosine[7]), 1e-6);
   EXPECT_LT(error_of(scaled.sine[28], plain.sine[7]), 1e-6);
 }
