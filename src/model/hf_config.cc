@@ -176,6 +176,9 @@ void read_common(const Json& config, Architecture& arch, const std::string& wher
   arch.qk_norm = arch.family == Family::kQwen3;
   if (json_get_or<bool>(config, "use_sliding_window", false, where))
     fail("{}: \"use_sliding_window\" is true, but sliding-window attention is not supported", where);
+  for (const auto& type : json_get_or<std::vector<std::string>>(config, "layer_types", {}, where))
+    require(type == "full_attention", "{}: \"layer_types\" has \"{}\", but only full_attention is supported",
+            where, type);
 }
 
 }  // namespace

@@ -61,6 +61,8 @@ refuse 1 '"num_hidden_layers"' config num_hidden_layers -1
 refuse 1 '"hidden_size"' config hidden_size '"wide"'
 refuse 1 "cannot be shared" config num_key_value_heads 3
 refuse 1 "use_sliding_window" config use_sliding_window true
+refuse 1 "only full_attention is supported" config layer_types '["full_attention", "sliding_attention"]'
+refuse 1 'rope type "longrope" is not supported' config rope_parameters '{"rope_type": "longrope", "rope_theta": 1e4}'
 refuse 1 'architecture "MixtralForCausalLM"' config architectures '["MixtralForCausalLM"]'
 says "supported are"
 refuse 1 "quantization_config" config quantization_config '{"bits": 4}'
