@@ -23,8 +23,9 @@ constexpr const char* kFooter =
 /// What was printed may still be on its way: a full disk must not look like success.
 int flushed(int code) {
   errno = 0;
-  require(std::fflush(stdout) == 0 && std::ferror(stdout) == 0, "the output cannot be written{}",
-          errno_text());
+  // Apart from the line that tells: the order in which arguments are computed is not fixed.
+  const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  require(written, "the output cannot be written{}", errno_text());
   return code;
 }
 

@@ -23,8 +23,9 @@ struct TokenizeArguments {
 
 void write_out(std::string_view text) {
   errno = 0;
-  require(std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0,
-          "the output cannot be written{}", errno_text());
+  const bool written =
+      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  require(written, "the output cannot be written{}", errno_text());
 }
 
 int run_tokenize(TokenizeArguments& arguments) {

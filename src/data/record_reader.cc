@@ -75,7 +75,8 @@ struct RecordReader::State {
     descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     require(descriptor >= 0, "{}: cannot be opened{}", path.string(), errno_text());
     struct stat facts {};
-    require(::fstat(descriptor, &facts) == 0, "{}: cannot be examined{}", path.string(), errno_text());
+    const bool known = ::fstat(descriptor, &facts) == 0;
+    require(known, "{}: cannot be examined{}", path.string(), errno_text());
     require(!S_ISDIR(facts.st_mode), "{}: is a folder; name its files", path.string());
     total = facts.st_size;
     fill();

@@ -129,8 +129,8 @@ void set_key(Fault& fault, std::string_view key, std::string_view value, std::st
   require(pages > 0 && ::getrlimit(RLIMIT_AS, &limit) == 0, "the size of this process cannot be found out");
   constexpr rlim_t kSlack = rlim_t{48} << 20;
   limit.rlim_cur = std::min(limit.rlim_max, pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + kSlack);
-  require(::setrlimit(RLIMIT_AS, &limit) == 0, "the memory of this process cannot be limited{}",
-          errno_text());
+  const bool limited = ::setrlimit(RLIMIT_AS, &limit) == 0;
+  require(limited, "the memory of this process cannot be limited{}", errno_text());
   constexpr std::size_t kBlock = std::size_t{64} << 20;
   std::vector<std::unique_ptr<char[]>> hoard;
   for (;;) hoard.push_back(std::make_unique<char[]>(kBlock));

@@ -52,7 +52,7 @@ done
 
 # full disks
 space="No space left on device"
-expect_refusal 1 "the output cannot be written" bash -c '"$@" >/dev/full' to_full "$ranktune" inspect "$work/train.h5"
+expect_refusal 1 "the output cannot be written: $space" bash -c '"$@" >/dev/full' to_full "$ranktune" inspect "$work/train.h5"
 fill 8k
 expect_refusal 1 "$space" "$ranktune" prep --model "$model" --output "$work/full/x.h5" "$work/chats.jsonl"
 expect_refusal 1 "1 MB are needed, but 0 MB are free" "$ranktune" import "$gguf" "$work/full/x"
