@@ -137,7 +137,8 @@ Rotation Decoder::rotation_of(const PackedTokens& tokens, bool training) {
     const Rotation part = rotation_of(span);
     cosines.push_back(part.cosine);
     sines.push_back(part.sine);
-    if (scaled) scales.push_back(log_n_scale(arch_, span, device()));
+    if (scaled)
+      scales.push_back(part.query_scale.defined() ? part.query_scale : log_n_scale(arch_, span, device()));
   }
   return {torch::cat(cosines), torch::cat(sines), scaled ? torch::cat(scales) : torch::Tensor()};
 }
