@@ -25,6 +25,9 @@ namespace {
 constexpr std::size_t kHostNameSize = 256;
 /// How long MPI_Abort and the last words may take before the process leaves by itself.
 constexpr std::chrono::seconds kAbortPatience(10);
+/// MPI_Finalize guard: how much later than the rank before it a rank speaks. Long enough for a launcher on a busy
+/// machine to end all ranks after the first has spoken, though the ranks have not begun to wait at the same moment.
+constexpr int kTurnSeconds = 5;
 
 /// MPI_Abort may itself wait for a daemon that is gone, and stderr for a reader.
 void leave_soon(int exit_code) noexcept {
@@ -105,7 +108,7 @@ void MpiSession::finalize() noexcept {
   if (size_ > 1) {
     // One after the other, so that one line is printed: the first to speak ends the job.
     constexpr int kMostTurns = 8;
-    const std::chrono::duration<double> patience(patience_ + 2 * std::min(rank_, kMostTurns));
+    const std::chrono::duration<double> patience(patience_ + kTurnSeconds * std::min(rank_, kMostTurns));
     guard = std::thread([this, patience, end = ended.get_future()] {
       if (end.wait_for(patience) == std::future_status::ready) return;
       // Not by MPI_Abort, which in the middle of MPI_Finalize makes mpirun crash or hang.
