@@ -31,7 +31,7 @@ class RunOwnership {
  private:
   void take();
   void remove_leftovers() const;
-  [[noreturn]] void end_as_fenced(const std::string& why) const;
+  [[noreturn]] void end_as_fenced(std::int64_t own_attempt, const std::string& why) const;
 
   const TrainingJob& job_;
   RunFolder& folder_;

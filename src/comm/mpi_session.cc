@@ -25,8 +25,9 @@ namespace {
 constexpr std::size_t kHostNameSize = 256;
 /// How long MPI_Abort and the last words may take before the process leaves by itself.
 constexpr std::chrono::seconds kAbortPatience(10);
-/// MPI_Finalize guard: how much later than the rank before it a rank speaks. Long enough for a launcher on a busy
-/// machine to end all ranks after the first has spoken, though the ranks have not begun to wait at the same moment.
+/// MPI_Finalize guard: how much later than the rank before it a rank speaks. Long enough for a launcher on a
+/// busy machine to end all ranks after the first has spoken, though the ranks have not begun to wait at the
+/// same moment.
 constexpr int kTurnSeconds = 5;
 
 /// MPI_Abort may itself wait for a daemon that is gone, and stderr for a reader.

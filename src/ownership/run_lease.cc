@@ -208,6 +208,7 @@ bool RunLease::Impl::link_claim(const Path& prepared, const Path& place) const {
   struct stat status {};
   // An answer of NFS that was lost is repeated, and then says that the name exists.
   if (reason == EEXIST) return ::stat(prepared.c_str(), &status) == 0 && status.st_nlink == 2;
+  if (reason == ENOENT) return false;  // another start has become the owner and tidied up: see commit()
   if (reason != EPERM && reason != EOPNOTSUPP && reason != ENOSYS && reason != EMLINK) {
     errno = reason;
     fail("cannot write {}{}", place.string(), errno_text());
@@ -235,8 +236,9 @@ void RunLease::Impl::commit() {
   committed_ = true;
   remove_predecessors();
   std::error_code ignored;  // of names that go by themselves
-  for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored))
-    if (entry.path().filename().string().starts_with(kClaimPrefix)) remove_quietly(entry.path());
+  for (std::filesystem::directory_iterator entry(folder_, ignored), end; entry != end;
+       entry.increment(ignored))
+    if (entry->path().filename().string().starts_with(kClaimPrefix)) remove_quietly(entry->path());
 }
 
 Presence RunLease::Impl::look_for_own() const {
@@ -261,7 +263,7 @@ void RunLease::Impl::lose() {
     const std::lock_guard lock(mutex_);
     if (std::exchange(lost_, true)) throw Error(why);
   }
-  if (setup_.lost) setup_.lost(why);
+  if (setup_.lost) setup_.lost(attempt, why);
   throw Error(why);
 }
 
@@ -301,7 +303,10 @@ void RunLease::Impl::renew_for_ever() {
 }
 
 RunLease::Impl::~Impl() {
-  if (!thread_.joinable()) return;
+  if (!thread_.joinable()) {
+    if (made_folder_) ::rmdir(folder_.c_str());
+    return;
+  }
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

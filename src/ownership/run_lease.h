@@ -41,9 +41,9 @@ class RunLease {
     Path run;  ///< run.dir, which exists
     LeaseTiming timing = {};
     std::function<void()> progress = {};  ///< called every now and then while take() waits
-    /// Called once, from any thread, when another attempt has taken over; the text says which. It is to end
-    /// the process.
-    std::function<void(const std::string& why)> lost = {};
+    /// Called once, from any thread, when another attempt than this one, `own_attempt`, has taken over; the
+    /// text says which. It is to end the process.
+    std::function<void(std::int64_t own_attempt, const std::string& why)> lost = {};
   };
   /// Becomes the owner, and gives signs of life from then on. Throws Error that names the owner, where one
   /// lives, with the remedy.

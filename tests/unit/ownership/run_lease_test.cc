@@ -31,7 +31,9 @@ constexpr LeaseTiming kMute{.renewal = 1000, .expiry = 0.6, .patience = 0.3};
 class RunLeaseTest : public testing::Test {
  protected:
   std::unique_ptr<RunLease> take(LeaseTiming timing = kQuick) {
-    return RunLease::take({.run = run_.path(), .timing = timing, .lost = [this](const std::string& why) {
+    return RunLease::take({.run = run_.path(),
+                           .timing = timing,
+                           .lost = [this](std::int64_t /*own_attempt*/, const std::string& why) {
                              const std::lock_guard lock(mutex_);
                              lost_.push_back(why);
                            }});
