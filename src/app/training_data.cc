@@ -77,10 +77,17 @@ std::vector<StepBatch> TrainingData::read_validation() const {
     const ShardReader reader(Path(only_path(config.data.validation, "data.validation")));
     reader.require_made_for(facts_.tokenizer_fingerprint, facts_.template_fingerprint);
     StepStream stream(reader, stream_options(config, true));
+    std::int64_t supervised = 0;
     while (const auto batch = stream.next()) {
       const std::vector<std::byte> bytes = serialise(*batch);
       batches.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      supervised += batch->supervised_tokens;
+      job_.watchdog.progress();
     }
+    require(supervised > 0,
+            "data.validation = {}: none of its {} rows has a supervised token, so it has no loss; give rows "
+            "with answers",
+            only_path(config.data.validation, "data.validation"), reader.rows());
   });
   batches.resize(
       static_cast<std::size_t>(broadcast_value(job_.control, static_cast<std::int64_t>(batches.size()), 0)));

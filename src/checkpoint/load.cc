@@ -81,7 +81,8 @@ std::optional<LoadedCheckpoint> load_latest(const LoadSetup& setup, Communicator
                                              .layout_hash = setup.identity.layout.hash(),
                                              .total = setup.identity.layout.total(),
                                              .range = setup.range,
-                                             .need_master = setup.need_master});
+                                             .need_master = setup.need_master,
+                                             .progress = setup.progress});
   });
   return loaded;
 }

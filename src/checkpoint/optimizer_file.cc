@@ -1,6 +1,8 @@
 #include "checkpoint/optimizer_file.h"
 
+#include <algorithm>
 #include <charconv>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -58,7 +60,7 @@ struct Overlap {
   FlatRange part, wanted, both;
 };
 void copy_overlap(const SafetensorsFile& file, std::string_view name, const Overlap& where,
-                  std::vector<float>& values) {
+                  std::vector<float>& values, const std::function<void()>& progress) {
   const TensorInfo& tensor = file.get(name);
   require(tensor.dtype == DType::kF32 && tensor.shape.size() == 1 && tensor.shape[0] == where.part.size(),
           "{}: {} is {} {}, not F32 [{}]", file.where(), name, dtype_name(tensor.dtype),
@@ -67,8 +69,13 @@ void copy_overlap(const SafetensorsFile& file, std::string_view name, const Over
   const auto place = static_cast<std::size_t>(where.both.begin - where.wanted.begin);
   const auto count = static_cast<std::size_t>(where.both.size());
   const auto tensor_begin = static_cast<std::uint64_t>(tensor.data.data() - file.bytes().data());
-  read_range(file.where(), tensor_begin + skipped * sizeof(float),
-             std::as_writable_bytes(std::span(values).subspan(place, count)));
+  const std::span<float> out = std::span(values).subspan(place, count);
+  constexpr std::size_t kPiece = 16 << 20;  // elements
+  for (std::size_t done = 0; done < count; done += kPiece) {
+    read_range(file.where(), tensor_begin + (skipped + done) * sizeof(float),
+               std::as_writable_bytes(out.subspan(done, std::min(kPiece, count - done))));
+    if (progress) progress();
+  }
 }
 
 }  // namespace
@@ -114,14 +121,14 @@ OptimizerSnapshot read_optimizer_range(const OptimizerReadPlan& plan) {
             updates.value_or(0));
     updates = of_file;
     if (where.both.size() == 0) continue;
-    copy_overlap(file, "exp_avg", where, state.exp_avg);
-    copy_overlap(file, "exp_avg_sq", where, state.exp_avg_sq);
+    copy_overlap(file, "exp_avg", where, state.exp_avg, plan.progress);
+    copy_overlap(file, "exp_avg_sq", where, state.exp_avg_sq, plan.progress);
     if (!plan.need_master) continue;
     require(file.find("master") != nullptr,
             "{}: has no master weights; it was saved by a run that trained in float32, resume with the same "
             "model.dtype",
             file.where());
-    copy_overlap(file, "master", where, state.master);
+    copy_overlap(file, "master", where, state.master, plan.progress);
   }
   state.updates = updates.value_or(0);
   return state;

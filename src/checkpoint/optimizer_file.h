@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct OptimizerReadPlan {
   std::int64_t total = 0;  ///< elements of the layout
   FlatRange range;         ///< elements wanted
   bool need_master = false;
+  std::function<void()> progress = {};  ///< called now and then; may be empty
 };
 
 /// Puts the range together from the files of the parts that overlap it, reading no other bytes than their
