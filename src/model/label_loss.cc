@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "model/kernels/product.h"
+
 namespace ranktune {
 namespace {
 
@@ -58,12 +60,12 @@ class LabelLoss : public torch::autograd::Function<LabelLoss> {
         narrow_gradient.index_fill_(1, ids, 0);
       }
       if (hidden_gradient) {
-        torch::Tensor d_chunk = torch::matmul(narrow_gradient, weight);
-        if (has_rows) d_chunk += torch::matmul(of_rows, token_rows);
+        torch::Tensor d_chunk = product(narrow_gradient, weight);
+        if (has_rows) d_chunk += product(of_rows, token_rows);
         d_hidden.narrow(0, chunk.first, chunk.count).copy_(d_chunk);
       }
-      if (rows_gradient) d_rows += torch::matmul(of_rows.t(), rows);
-      if (weight_gradient) d_weight += torch::matmul(narrow_gradient.t(), rows);
+      if (rows_gradient) d_rows += product(of_rows.t(), rows);
+      if (weight_gradient) d_weight += product(narrow_gradient.t(), rows);
     }
     if (weight_gradient) d_weight = d_weight.to(weight.scalar_type());
     if (rows_gradient) d_rows = d_rows.to(token_rows.scalar_type());

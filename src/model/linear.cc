@@ -1,10 +1,10 @@
 #include "model/linear.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/nn/functional/linear.h>
 #include <torch/utils.h>
 
 #include "base/random.h"
+#include "model/kernels/product.h"
 
 namespace ranktune {
 namespace {
@@ -39,21 +39,20 @@ torch::Tensor updated_rows(const Linear& linear, std::int64_t first, std::int64_
 }  // namespace
 
 torch::Tensor Linear::forward(const torch::Tensor& x, const ForwardMode& mode) const {
-  namespace F = torch::nn::functional;
   const torch::Tensor shift = bias ? bias->seen(mode.use_adapter) : torch::Tensor();
-  if (!lora || !mode.use_adapter) return F::linear(x, weight->seen(mode.use_adapter), shift);
+  if (!lora || !mode.use_adapter) return linear_product(x, weight->seen(mode.use_adapter), shift);
   const bool drop = mode.training && lora->dropout > 0;
   torch::Tensor input = x;
   if (drop) input = x * dropout_mask(x, lora->dropout, mix_seed(mode.dropout_seed, lora->site));
-  const torch::Tensor update = F::linear(F::linear(input, lora->a->value), lora->b->value);
-  if (!lora->magnitude) return F::linear(x, weight->value, shift).add_(update, lora->scale);
+  const torch::Tensor update = linear_product(linear_product(input, lora->a->value), lora->b->value);
+  if (!lora->magnitude) return linear_product(x, weight->value, shift).add_(update, lora->scale);
   const torch::Tensor factor = magnitude_factor(*this, x);
   if (!drop) {
-    const torch::Tensor y = F::linear(x, weight->value).add_(update, lora->scale) * factor;
+    const torch::Tensor y = linear_product(x, weight->value).add_(update, lora->scale) * factor;
     return shift.defined() ? y + shift : y;
   }
   // PEFT drops inputs of the whole change, the part of it that comes from rescaling W too.
-  return F::linear(x, weight->value, shift) + (factor - 1) * F::linear(input, weight->value) +
+  return linear_product(x, weight->value, shift) + (factor - 1) * linear_product(input, weight->value) +
          factor * lora->scale * update;
 }
 

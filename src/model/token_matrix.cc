@@ -1,5 +1,7 @@
 #include "model/token_matrix.h"
 
+#include "model/kernels/product.h"
+
 namespace ranktune {
 
 torch::Tensor embed(const TokenMatrix& matrix, const torch::Tensor& ids, bool use_adapter) {
@@ -19,9 +21,9 @@ OutputHead output_head(const TokenMatrix& matrix, bool use_adapter) {
 }
 
 torch::Tensor logits_of(const torch::Tensor& hidden, const OutputHead& head) {
-  const torch::Tensor logits = torch::matmul(hidden, head.weight.t()).to(torch::kFloat32);
+  const torch::Tensor logits = linear_product(hidden, head.weight).to(torch::kFloat32);
   if (!head.rows.defined()) return logits;
-  return logits.index_copy(1, head.ids, torch::matmul(hidden, head.rows.t()).to(torch::kFloat32));
+  return logits.index_copy(1, head.ids, linear_product(hidden, head.rows).to(torch::kFloat32));
 }
 
 }  // namespace ranktune

@@ -4,6 +4,8 @@
 
 #include <chrono>
 
+#include "model/kernels/product.h"
+
 namespace ranktune {
 namespace {
 
@@ -19,12 +21,12 @@ double measure_gemm_limit(const Decoder& decoder, std::int64_t tokens) {
   const torch::Tensor x = torch::ones({tokens, arch.hidden_size}, options);
   const torch::Tensor w = torch::ones({arch.intermediate_size, arch.hidden_size}, options);
   const double operations = 2.0 * static_cast<double>(tokens * arch.hidden_size * arch.intermediate_size);
-  synchronize(torch::matmul(x, w.t()));
+  synchronize(linear_product(x, w));
   using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
   double done = 0, seconds = 0;
   do {
-    synchronize(torch::matmul(x, w.t()));
+    synchronize(linear_product(x, w));
     done += operations;
     seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   } while (seconds < 0.25);

@@ -10,6 +10,7 @@
 #include <limits>
 #include <vector>
 
+#include "model/kernels/product.h"
 #include "model/kernels/rms_norm.h"
 #include "model/kernels/rope.h"
 #include "model/kernels/row_math.h"
@@ -110,6 +111,46 @@ TEST_P(KernelTest, Rope) {
       [&](const std::vector<torch::Tensor>& in) { return apply_rope(in[0], table.cosine, table.sine); },
       [&](const std::vector<torch::Tensor>& in) { return complex_rope(in[0], angles); },
       GetParam().tolerance);
+}
+
+TEST_P(KernelTest, LinearProduct) {
+  const auto reference = [](const std::vector<torch::Tensor>& in) {
+    return torch::matmul(in[0], in[1].t()) + (in.size() > 2 ? in[2] : torch::zeros({}, torch::kFloat64));
+  };
+  for (const ProductMethod method : {ProductMethod::kNative, ProductMethod::kWide}) {
+    const auto ours = [method](const std::vector<torch::Tensor>& in) {
+      return linear_product(in[0], in[1], in.size() > 2 ? in[2] : torch::Tensor(), method);
+    };
+    for (const std::int64_t outputs : {1, 40}) {
+      expect_same({normal({21, 33}), normal({outputs, 33})}, ours, reference, GetParam().tolerance);
+      expect_same({normal({2, 5, 33}), normal({outputs, 33}), normal({outputs})}, ours, reference,
+                  GetParam().tolerance);
+    }
+    expect_same({normal({2, 70000}), normal({130, 70000}), normal({130})}, ours, reference,
+                GetParam().tolerance);  // more than is widened at once
+  }
+}
+
+TEST_P(KernelTest, AWideProductIsRoundedOnce) {
+  const torch::Tensor x = normal({19, 70}), w = normal({11, 70}), shift = normal({11});
+  const auto wide = [](const torch::Tensor& narrow) { return narrow.to(torch::kFloat32); };
+  EXPECT_TRUE(torch::equal(linear_product(x, w, shift, ProductMethod::kWide),
+                           (torch::addmm(wide(shift), wide(x), wide(w).t())).to(GetParam().dtype)));
+  EXPECT_TRUE(torch::equal(product(x, w.t(), ProductMethod::kWide),
+                           torch::matmul(wide(x), wide(w).t()).to(GetParam().dtype)));
+}
+
+TEST_P(KernelTest, AProductOfManyRowsIsTheSumOfItsParts) {
+  const torch::Tensor a = normal({3, 130}), b = normal({130, 70000});
+  EXPECT_LT(error_of(product(a, b, ProductMethod::kWide),
+                     torch::matmul(a.to(torch::kFloat64), b.to(torch::kFloat64))),
+            GetParam().tolerance);
+}
+
+TEST(ProductMethodTest, Fp32AndSingleRowsAreNative) {
+  EXPECT_EQ(product_method(torch::zeros({5, 8})), ProductMethod::kNative);
+  EXPECT_EQ(product_method(torch::zeros({1, 8}, torch::kBFloat16)), ProductMethod::kNative);
+  EXPECT_EQ(product_method(torch::zeros({0, 8}, torch::kBFloat16)), ProductMethod::kNative);
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, KernelTest,
