@@ -28,6 +28,8 @@ target_include_directories(ranktune_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 if(RANKTUNE_SANITIZE)
   # A finding ends the program, so that a test fails of it.
   target_compile_options(ranktune_flags INTERFACE
-    -fsanitize=${RANKTUNE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    -fsanitize=${RANKTUNE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
+    # GCC's manual: sanitizers make it warn of what is none.
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(ranktune_flags INTERFACE -fsanitize=${RANKTUNE_SANITIZE})
 endif()
