@@ -29,37 +29,55 @@ bool multiplies(torch::ScalarType dtype) {
 
 torch::Tensor wide(const torch::Tensor& narrow) { return narrow.to(torch::kFloat32); }
 
-/// So many rows of a [.., columns] matrix are widened at once, 16 MB: an output head in fp32 would be larger
-/// than all that a step has in memory otherwise.
-std::int64_t rows_at_once(std::int64_t columns) {
-  constexpr std::int64_t kElements = 4 << 20;
-  return std::max<std::int64_t>(kElements / std::max<std::int64_t>(columns, 1), 1);
-}
+/// Part of a matrix in fp32, in memory that the next part on this thread is put into: an output head in fp32
+/// would be larger than all that a step has in memory otherwise, and memory taken and given back for each
+/// product would leave the heap in pieces.
+class WideRows {
+ public:
+  explicit WideRows(const torch::Tensor& matrix)
+      : matrix_(matrix),
+        at_once_(std::max<std::int64_t>(kElements / std::max<std::int64_t>(matrix.size(1), 1), 1)) {}
+  std::int64_t total() const { return matrix_.size(0); }
+  std::int64_t at_once() const { return std::min(at_once_, total()); }
+  /// Valid until the next call on this thread.
+  torch::Tensor rows(std::int64_t first, std::int64_t count) const {
+    thread_local torch::Tensor buffer;
+    const std::int64_t columns = matrix_.size(1), elements = std::max(kElements, columns);
+    if (!buffer.defined() || buffer.numel() < elements) buffer = torch::empty({elements}, torch::kFloat32);
+    torch::Tensor part = buffer.narrow(0, 0, count * columns).view({count, columns});
+    return part.copy_(matrix_.narrow(0, first, count));
+  }
+
+ private:
+  static constexpr std::int64_t kElements = 1 << 20;
+  const torch::Tensor& matrix_;
+  std::int64_t at_once_;
+};
 
 torch::Tensor wide_linear(const torch::Tensor& x, const torch::Tensor& w, const torch::Tensor& shift) {
   const torch::Tensor rows = wide(x);
+  const WideRows weight(w);
   const auto part = [&](std::int64_t first, std::int64_t count) {
-    return F::linear(rows, wide(w.narrow(0, first, count)),
+    return F::linear(rows, weight.rows(first, count),
                      shift.numel() > 0 ? wide(shift.narrow(0, first, count)) : torch::Tensor());
   };
-  const std::int64_t outputs = w.size(0), step = rows_at_once(w.size(1));
-  if (outputs <= step) return part(0, outputs).to(x.scalar_type());
+  if (weight.at_once() == weight.total()) return part(0, weight.total()).to(x.scalar_type());
   std::vector<std::int64_t> sizes = x.sizes().vec();
-  sizes.back() = outputs;
+  sizes.back() = weight.total();
   torch::Tensor y = torch::empty(sizes, x.options().requires_grad(false));
-  for (std::int64_t first = 0; first < outputs; first += step) {
-    const std::int64_t count = std::min(step, outputs - first);
+  for (std::int64_t first = 0; first < weight.total(); first += weight.at_once()) {
+    const std::int64_t count = std::min(weight.at_once(), weight.total() - first);
     y.narrow(-1, first, count).copy_(part(first, count));
   }
   return y;
 }
 
 torch::Tensor wide_product(const torch::Tensor& a, const torch::Tensor& b) {
-  const std::int64_t terms = b.size(0), step = rows_at_once(b.size(1));
+  const WideRows terms(b);
   torch::Tensor sum;
-  for (std::int64_t first = 0; first < terms; first += step) {
-    const std::int64_t count = std::min(step, terms - first);
-    const torch::Tensor left = wide(a.narrow(1, first, count)), right = wide(b.narrow(0, first, count));
+  for (std::int64_t first = 0; first < terms.total(); first += terms.at_once()) {
+    const std::int64_t count = std::min(terms.at_once(), terms.total() - first);
+    const torch::Tensor left = wide(a.narrow(1, first, count)), right = terms.rows(first, count);
     if (sum.defined())
       sum.addmm_(left, right);
     else
@@ -95,7 +113,7 @@ class WideLinear : public torch::autograd::Function<WideLinear> {
 ProductMethod product_method(const torch::Tensor& x) {
   const bool at_most_one_row = x.numel() <= x.size(-1);
   return !x.is_cpu() || at_most_one_row || multiplies(x.scalar_type()) ? ProductMethod::kNative
-                                                               : ProductMethod::kWide;
+                                                                       : ProductMethod::kWide;
 }
 
 torch::Tensor linear_product(const torch::Tensor& x, const torch::Tensor& w, const torch::Tensor& shift,
