@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "model/kernels/product.h"
+
 namespace ranktune {
 namespace {
 
@@ -10,6 +12,10 @@ torch::Tensor heads_first(const torch::Tensor& x) { return x.transpose(0, 1).uns
 
 torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                      const std::optional<torch::Tensor>& mask, bool causal) {
+  if (q.size(0) > 1 && product_method(q) == ProductMethod::kWide) {
+    const auto wide = [](const torch::Tensor& narrow) { return narrow.to(torch::kFloat32); };
+    return attend(wide(q), wide(k), wide(v), mask, causal).to(q.scalar_type());
+  }
   const bool grouped = q.size(1) != k.size(1);
   const torch::Tensor y =
       at::scaled_dot_product_attention(heads_first(q), heads_first(k), heads_first(v), mask,
