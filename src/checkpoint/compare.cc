@@ -1,7 +1,9 @@
 #include "checkpoint/compare.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -44,7 +46,7 @@ struct Spread {
   void include(std::span<const float> a, std::span<const float> b) {
     for (std::size_t i = 0; i < a.size(); ++i) {
       ++elements;
-      if (std::memcmp(&a[i], &b[i], sizeof(float)) == 0) continue;
+      if (std::bit_cast<std::uint32_t>(a[i]) == std::bit_cast<std::uint32_t>(b[i])) continue;
       ++differing;
       const double distance = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
       if (std::isfinite(distance))
@@ -152,7 +154,7 @@ class Comparer {
     };
     for (const std::string& key : both(keys(a), keys(b), name + ": "))
       if (a.at(key) != b.at(key))
-        differ(name + ": " + key, fmt::format("{} -> {}", shown(a.at(key)), shown(b.at(key))));
+        differ(fmt::format("{}: {}", name, key), fmt::format("{} -> {}", shown(a.at(key)), shown(b.at(key))));
   }
 
   void compare_tensors(const std::string& file) {
