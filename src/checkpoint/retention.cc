@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ranges>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -23,8 +22,9 @@ std::set<std::int64_t> best_steps(std::vector<RetentionCandidate> candidates, st
   });
   std::ranges::stable_sort(candidates, {},
                            [](const RetentionCandidate& each) { return *each.validation_loss; });
+  candidates.resize(std::min(candidates.size(), static_cast<std::size_t>(count)));
   std::set<std::int64_t> steps;
-  for (const RetentionCandidate& each : candidates | std::views::take(count)) steps.insert(each.step);
+  for (const RetentionCandidate& each : candidates) steps.insert(each.step);
   return steps;
 }
 
@@ -57,9 +57,9 @@ std::vector<std::int64_t> steps_to_remove(std::vector<RetentionCandidate> candid
   const auto keep = static_cast<std::size_t>(options.keep);
   if (candidates.size() <= keep) return {};
   const std::set<std::int64_t> best = best_steps(candidates, options.keep_best);
+  candidates.resize(candidates.size() - keep);
   std::vector<std::int64_t> removed;
-  for (const RetentionCandidate& old :
-       candidates | std::views::take(static_cast<std::ptrdiff_t>(candidates.size() - keep)))
+  for (const RetentionCandidate& old : candidates)
     if (!best.contains(old.step)) removed.push_back(old.step);
   return removed;
 }
