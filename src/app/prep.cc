@@ -61,8 +61,10 @@ Command add_prep(CLI::App& program) {
   app->add_flag("--allow-template-mismatch", o.allow_template_mismatch,
                 "Only warn where the template and the model's files disagree about how a turn ends");
   app->add_option("--max-length", o.max_length, "Tokens of one row at most")->capture_default_str();
-  app->add_option("--over-length", arguments->over_length,
-                  "Longer rows: drop, split, keep_end, terminate or error")
+  app->add_option(
+         "--over-length", arguments->over_length,
+         "Longer rows: drop (left out), split (between exchanges), keep_end (older turns go), terminate "
+         "(the answer is cut, and closed with its end token) or error")
       ->capture_default_str();
   app->add_option("--on-bad-row", arguments->bad_row, "Rows that cannot be used: error or skip")
       ->capture_default_str();
@@ -71,7 +73,8 @@ Command add_prep(CLI::App& program) {
   app->add_option("--name", o.name, "What replaces {{name}}");
   app->add_option("--author", o.author, "What replaces {{author}}");
   app->add_option("--validation-fraction", o.validation_fraction, "Share of the rows held out, 0 to 0.5");
-  app->add_option("--validation-output", arguments->validation_output, "NAME.h5 of the rows held out");
+  app->add_option("--validation-output", arguments->validation_output,
+                  "NAME.h5 of the rows held out; with --from-text a tenth of the files, without a fraction");
   app->add_option("--shard-tokens", o.shard_tokens, "Tokens of one file at most; 0: one file")
       ->capture_default_str();
   app->add_option("--shard-rows", o.shard_rows, "Rows of one file at most; 0: no limit")

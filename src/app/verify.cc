@@ -16,6 +16,7 @@
 #include "comm/make_communicator.h"
 #include "comm/mpi_session.h"
 #include "model/load_model.h"
+#include "tensor/reproducible.h"
 
 namespace ranktune {
 namespace {
@@ -49,6 +50,7 @@ int verify_in_job(const VerifyArguments& arguments, const MpiSession& session) {
             arguments.folders.front());
   });
   const DeviceChoice device = choose_device(session, *control, options, arguments.device);
+  if (device.kind == DeviceKind::kCuda) make_gpu_reproducible();
   const auto data = make_data_communicator(session, *control, options,
                                            {.device = device, .producer = nullptr, .activity = nullptr});
   const TrajectoryRanks ranks{*control, *data,
@@ -97,7 +99,7 @@ Command add_verify(CLI::App& program) {
       ->required();
   app->add_option("--tokenizers", arguments->tokenizers,
                   "Folder with NAME/tokenizer.json (or qwen.tiktoken) for tokenizers/NAME.jsonl and "
-                  "chat/NAME.jsonl; default: a folder called tokenizers beside");
+                  "chat/NAME.jsonl; default: a folder called tokenizers beside or above the file");
   app->add_option("--models", arguments->models, "Folder with the GGUF files that tensors.json names")
       ->capture_default_str();
   app->add_option("--device", arguments->device, "Where models are computed")

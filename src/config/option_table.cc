@@ -92,11 +92,11 @@ std::vector<Option> place_and_model() {
 std::vector<Option> data_and_batch() {
   return {
       {.name = "data.train",
-       .meaning = "training data from `ranktune prep`: one file or a list of shards, from the current folder",
+       .meaning = "training data from `ranktune prep`: NAME.h5, which also stands for all shards of NAME",
        .field = [](RunConfig& c) -> OptionField { return &c.data.train; },
        .required = true},
       {.name = "data.validation",
-       .meaning = "held-out data for the validation loss: one file or a list; empty: none",
+       .meaning = "held-out data for the validation loss, likewise; empty: none",
        .field = [](RunConfig& c) -> OptionField { return &c.data.validation; },
        .affects_result = false},
       {.name = "data.template",
@@ -104,7 +104,8 @@ std::vector<Option> data_and_batch() {
        .field = [](RunConfig& c) -> OptionField { return &c.data.template_name; }},
       {.name = "batch.tokens_per_slot",
        .meaning =
-           "tokens computed at once: examples are packed into slots of this size; more needs more memory",
+           "tokens computed at once: examples are packed into slots of this size, and none may be longer "
+           "(`ranktune prep --max-length`); more needs more memory",
        .field = [](RunConfig& c) -> OptionField { return &c.batch.tokens_per_slot; },
        .range = from_to(8, 1 << 20)},
       {.name = "batch.sequences_per_step",
@@ -144,7 +145,8 @@ std::vector<Option> training() {
        .field = [](RunConfig& c) -> OptionField { return &c.train.recompute; },
        .affects_result = false},
       {.name = "train.threads",
-       .meaning = "CPU threads of each rank; 0: its share of the machine's cores",
+       .meaning =
+           "CPU threads of each rank; 0: OMP_NUM_THREADS where that is set, else its share of the cores",
        .field = [](RunConfig& c) -> OptionField { return &c.train.threads; },
        .range = from_to(0, 1024),
        .affects_result = false},
@@ -307,7 +309,8 @@ std::vector<Option> guards() {
       {.name = "guard.non_finite",
        .meaning =
            "what to do about a step with NaN or infinity (in fp16: at the smallest loss scale): leave its "
-           "update out, go back to the last checkpoint and leave it out if it comes again, or end",
+           "update out, go back to the last checkpoint and leave it out if it comes again, or end; more "
+           "than 20 steps in a row without an update end the run",
        .field = [](RunConfig& c) -> OptionField { return &c.guard.non_finite; },
        .choices = {"skip", "rewind", "stop"},
        .affects_result = false},
@@ -347,7 +350,8 @@ std::vector<Option> machinery() {
        .range = from_to(2, 2),
        .affects_result = false},
       {.name = "checkpoint.every",
-       .meaning = "steps from one checkpoint to the next; 0: only at the end and when asked to stop",
+       .meaning =
+           "steps from one checkpoint to the next; 0: only at the end, when asked to stop and for keep_best",
        .field = [](RunConfig& c) -> OptionField { return &c.checkpoint.every; },
        .range = from_to(0, kManySteps),
        .affects_result = false},
@@ -366,7 +370,7 @@ std::vector<Option> machinery() {
       {.name = "comm.timeout",
        .meaning = "seconds after which a rank that does not answer ends the job",
        .field = [](RunConfig& c) -> OptionField { return &c.comm.timeout; },
-       .range = from_to(1, 604800),
+       .range = from_to(1, 86400),
        .affects_result = false},
       {.name = "comm.share_gpu",
        .meaning = "let several ranks use one GPU (slow; for trying things out)",

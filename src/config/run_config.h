@@ -24,7 +24,7 @@ struct ModelConfig {
 };
 
 struct DataConfig {
-  std::vector<std::string> train;       ///< HDF5 shards, in order
+  std::vector<std::string> train;       ///< one name, which stands for all its shards
   std::vector<std::string> validation;  ///< may be empty
   std::string template_name = "auto";
 };
