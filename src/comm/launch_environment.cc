@@ -35,10 +35,11 @@ Environment process_environment() {
   };
 }
 
-void set_mpi_defaults() {
+void set_library_defaults() {
   constexpr int kKeepUsers = 0;
   ::setenv("OMPI_MCA_mpi_yield_when_idle", "1", kKeepUsers);
   if (!may_read_process_memory()) ::setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", kKeepUsers);
+  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", kKeepUsers);
 }
 
 std::optional<std::string> launch_mistake(const Environment& environment, int world_size) {

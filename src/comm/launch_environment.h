@@ -10,11 +10,12 @@ namespace ranktune {
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 Environment process_environment();
 
-/// Settings of Open MPI that a job needs and users forget, put into the environment where absent; to be
+/// Settings of libraries that a job needs and users forget, put into the environment where absent; to be
 /// called before MPI starts. mpi_yield_when_idle: else ranks that wait take the cores from those that work
 /// (more ranks than cores: 100 times slower collectives). btl_vader_single_copy_mechanism=none where the
 /// kernel forbids reading other processes' memory (containers), which Open MPI notices too late.
-void set_mpi_defaults();
+/// CUBLAS_WORKSPACE_CONFIG=:4096:8: without it cuBLAS may add in another order from call to call.
+void set_library_defaults();
 
 /// Why a world of `world_size` cannot be what the launcher meant, with the remedy; nothing when all is well.
 /// It finds the job of N processes that each believe to be rank 0 of 1 (srun without PMIx, another MPI's

@@ -55,7 +55,7 @@ void speak(int exit_code, std::string_view last_words) noexcept {
 }  // namespace
 
 MpiSession::MpiSession() : uncaught_at_start_(std::uncaught_exceptions()) {
-  set_mpi_defaults();
+  set_library_defaults();
   int provided = MPI_THREAD_SINGLE;
   mpi_check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   try {

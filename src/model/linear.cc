@@ -1,6 +1,7 @@
 #include "model/linear.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <torch/utils.h>
 
 #include "base/random.h"
@@ -9,9 +10,17 @@
 namespace ranktune {
 namespace {
 
-/// Zero with probability p, else 1/(1-p). Drawn on the CPU from a seed of its own, so that the mask is the
-/// same on every device and does not depend on what was drawn before.
+/// Zero with probability p, else 1/(1-p). Drawn from a seed of its own, so that the mask does not depend on
+/// what was drawn before; on a GPU by the GPU, as the numbers are far more than what can be brought there.
 torch::Tensor dropout_mask(const torch::Tensor& like, double p, std::uint64_t seed) {
+  if (like.is_cuda()) {
+    at::Generator generator =
+        at::globalContext().getAcceleratorHooksInterface(at::kCUDA).getNewGenerator(like.device().index());
+    generator.set_current_seed(seed);
+    return torch::empty(like.sizes(), like.options().requires_grad(false))
+        .bernoulli_(1.0 - p, generator)
+        .div_(1.0 - p);
+  }
   auto generator = at::detail::createCPUGenerator(seed);
   torch::Tensor mask =
       torch::empty(like.sizes(), torch::kFloat32).bernoulli_(1.0 - p, generator).div_(1.0 - p);

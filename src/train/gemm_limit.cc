@@ -2,6 +2,7 @@
 
 #include <torch/utils.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "model/kernels/product.h"
@@ -18,6 +19,10 @@ double measure_gemm_limit(const Decoder& decoder, std::int64_t tokens) {
   const torch::NoGradGuard no_grad;
   const Architecture& arch = decoder.architecture();
   const auto options = torch::TensorOptions().dtype(decoder.dtype()).device(decoder.device());
+  // A GPU shows its limit with much work that is not waited for product by product.
+  const bool gpu = decoder.device().is_cuda();
+  if (gpu) tokens = std::max<std::int64_t>(tokens, 4096);
+  const int burst = gpu ? 16 : 1;
   const torch::Tensor x = torch::ones({tokens, arch.hidden_size}, options);
   const torch::Tensor w = torch::ones({arch.intermediate_size, arch.hidden_size}, options);
   const double operations = 2.0 * static_cast<double>(tokens * arch.hidden_size * arch.intermediate_size);
@@ -26,8 +31,10 @@ double measure_gemm_limit(const Decoder& decoder, std::int64_t tokens) {
   const auto begin = Clock::now();
   double done = 0, seconds = 0;
   do {
-    synchronize(linear_product(x, w));
-    done += operations;
+    torch::Tensor y;
+    for (int i = 0; i < burst; ++i) y = linear_product(x, w);
+    synchronize(y);
+    done += burst * operations;
     seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   } while (seconds < 0.25);
   return done / seconds;

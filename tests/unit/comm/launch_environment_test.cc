@@ -51,10 +51,10 @@ TEST(LaunchMistake, ProcessesThatMpiDidNotConnectAreNamedWithTheRemedy) {
 TEST(MpiDefaults, AreSetOnlyWhereTheUserSetNothing) {
   constexpr const char* kYield = "OMPI_MCA_mpi_yield_when_idle";
   ::unsetenv(kYield);
-  set_mpi_defaults();
+  set_library_defaults();
   EXPECT_EQ(process_environment()(kYield), "1");
   ::setenv(kYield, "0", 1);
-  set_mpi_defaults();
+  set_library_defaults();
   EXPECT_EQ(process_environment()(kYield), "0");
   EXPECT_EQ(process_environment()("RANKTUNE_NO_SUCH_VARIABLE"), std::nullopt);
 }
