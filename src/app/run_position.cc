@@ -22,23 +22,48 @@ RunPosition::RunPosition(const TrainingJob& job, const PositionParts& parts, boo
               parts_.folder.root().string());
   });
   std::optional<LoadedCheckpoint> found;
-  if (resume) found = newest_checkpoint();
+  if (resume) {
+    read_rewinds();
+    found = newest_checkpoint();
+  }
   if (!found) {
+    if (!rewinds_.empty()) require_no_checkpoints();
+    rewinds_.clear();  // from the beginning, the same steps are found again
     parts_.model.start_from_principal_parts();
     parts_.optimizer.set_parameters(parts_.model.trainable().values());
     return;
   }
   take_up(std::move(*found));
-  read_rewinds();
 }
 
 std::optional<LoadedCheckpoint> RunPosition::newest_checkpoint() {
-  return load_latest({.root = parts_.folder.checkpoints(),
-                      .identity = parts_.model.identity(),
-                      .range = parts_.optimizer.owned(),
-                      .need_master = parts_.optimizer.has_distinct_master(),
-                      .progress = [this] { job_.watchdog.progress(); }},
-                     job_.control);
+  return load_latest(
+      {.root = parts_.folder.checkpoints(),
+       .identity = parts_.model.identity(),
+       .range = parts_.optimizer.owned(),
+       .need_master = parts_.optimizer.has_distinct_master(),
+       .progress = [this] { job_.watchdog.progress(); },
+       .unfit = [this](std::int64_t step, const Json& trainer) { return unfit(step, trainer); }},
+      job_.control);
+}
+
+/// To begin anew would overwrite what is there.
+void RunPosition::require_no_checkpoints() const {
+  together(job_.control, [&] {
+    const Path root = parts_.folder.checkpoints();
+    require(!job_.root() || list_checkpoints(root).empty(),
+            "no checkpoint in {} verifies and is older than the steps that {} leaves out; choose another "
+            "run.dir, or remove both to begin anew",
+            root.string(), parts_.folder.rewinds().string());
+  });
+}
+
+std::string RunPosition::unfit(std::int64_t step, const Json& trainer) const {
+  const Json known = trainer.value("rewinds", Json());
+  if (known.is_null()) return {};  // of a version that did not note them
+  return holds_left_out(step, parse_rewinds(known.dump(), "trainer.json"), rewinds_)
+             ? "it has steps in it that a rewind leaves out"
+             : "";
 }
 
 /// Makes a checkpoint's state that of the run; collective.
@@ -75,13 +100,16 @@ void RunPosition::read_rewinds() {
 /// What for is on disk before anything else, so that a run that is killed meanwhile comes to the same end.
 void RunPosition::go_back(const std::vector<Rewind>& rewinds) {
   job_.watchdog.enter(Phase::kLoadCheckpoint, step());
+  rewinds_ = rewinds;
   together(job_.control, [&] {
     if (job_.root()) parts_.folder.write_rewinds(rewinds_text(rewinds));
   });
   std::optional<LoadedCheckpoint> found = newest_checkpoint();
   if (!found)
-    throw AgreedError(fmt::format("step {}: no checkpoint in {} verifies, so there is none to go back to",
-                                  rewinds.back().step + 1, parts_.folder.checkpoints().string()));
+    throw AgreedError(
+        fmt::format("step {}: no checkpoint in {} verifies and is older than the steps to be left out, so "
+                    "there is none to go back to; keep more of them (checkpoint.keep)",
+                    rewinds.back().step + 1, parts_.folder.checkpoints().string()));
   take_up(std::move(*found));
 }
 

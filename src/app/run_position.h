@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "app/run_folder.h"
@@ -39,13 +40,16 @@ class RunPosition {
   /// What earlier lives of this run went back for.
   const std::vector<Rewind>& rewinds() const { return rewinds_; }
 
-  /// Back to the newest checkpoint that verifies, for the last of these rewinds.
+  /// Back to the newest checkpoint that verifies and has nothing of what these rewinds leave out, for the
+  /// last of them.
   void go_back(const std::vector<Rewind>& rewinds);
 
  private:
   std::optional<LoadedCheckpoint> newest_checkpoint();
   void take_up(LoadedCheckpoint found);
   void read_rewinds();
+  void require_no_checkpoints() const;
+  std::string unfit(std::int64_t step, const Json& trainer) const;
 
   const TrainingJob& job_;
   PositionParts parts_;

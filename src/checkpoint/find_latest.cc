@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <utility>
 
 #include "base/error.h"
 #include "checkpoint/checkpoint_paths.h"
@@ -23,7 +24,8 @@ std::vector<std::int64_t> list_checkpoints(const Path& root) {
   return steps;
 }
 
-CheckpointSearch find_latest(const Path& root, const std::function<void()>& progress) {
+CheckpointSearch find_latest(const Path& root, const std::function<void()>& progress,
+                             const UnfitReason& unfit) {
   CheckpointSearch search;
   std::vector<std::int64_t> steps = list_checkpoints(root);
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
@@ -31,6 +33,10 @@ CheckpointSearch find_latest(const Path& root, const std::function<void()>& prog
     try {
       Manifest manifest = Manifest::read(root / name);
       verify_files(root / name, manifest, progress);
+      if (std::string reason = unfit ? unfit(root / name, manifest) : std::string(); !reason.empty()) {
+        search.skipped.push_back({name, std::move(reason)});
+        continue;
+      }
       search.found = std::move(manifest);
       return search;
     } catch (const OtherFormat&) {

@@ -24,7 +24,10 @@ struct Decision {
 };
 
 Decision decide(const LoadSetup& setup) {
-  Decision decision{.search = find_latest(setup.root, setup.progress), .trainer = {}};
+  const auto unfit = [&](const Path& folder, const Manifest& manifest) {
+    return setup.unfit ? setup.unfit(manifest.step, read_trainer(folder, manifest)) : std::string();
+  };
+  Decision decision{.search = find_latest(setup.root, setup.progress, unfit), .trainer = {}};
   for (const SkippedCheckpoint& skipped : decision.search.skipped)
     log_warning("checkpoint {} is not used: {}", skipped.name, skipped.reason);
   if (!decision.search.found) return decision;

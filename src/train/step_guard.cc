@@ -10,6 +10,22 @@ namespace {
 
 constexpr std::int64_t kMostLeftOut = std::int64_t{1} << 40;
 
+/// What a rewind leaves out: steps from first to last.
+struct LeftOut {
+  Rewind rewind;
+  std::int64_t first = 0, last = 0;
+};
+std::vector<LeftOut> left_out_by(const std::vector<Rewind>& rewinds) {
+  std::vector<LeftOut> all;
+  std::int64_t width = 1;
+  for (const Rewind& rewind : rewinds) {
+    if (rewind.reason != Trouble::kLossSpike) continue;
+    width = std::min(2 * width, kMostLeftOut);
+    all.push_back({rewind, rewind.step - width + 1, rewind.step});
+  }
+  return all;
+}
+
 }  // namespace
 
 GuardPolicy guard_policy_of(std::string_view name) {
@@ -30,13 +46,14 @@ StepGuard::StepGuard(const GuardOptions& options, std::vector<Rewind> rewinds)
 }
 
 bool StepGuard::is_left_out(std::int64_t step) const {
-  std::int64_t width = 1;
-  for (const Rewind& rewind : rewinds_) {
-    if (rewind.reason != Trouble::kLossSpike) continue;
-    width = std::min(2 * width, kMostLeftOut);
-    if (step <= rewind.step && step > rewind.step - width) return true;
-  }
-  return false;
+  return std::ranges::any_of(left_out_by(rewinds_),
+                             [step](const LeftOut& each) { return step >= each.first && step <= each.last; });
+}
+
+bool holds_left_out(std::int64_t done, const std::vector<Rewind>& known, const std::vector<Rewind>& rewinds) {
+  return std::ranges::any_of(left_out_by(rewinds), [&](const LeftOut& each) {
+    return each.first < done && std::ranges::find(known, each.rewind) == known.end();
+  });
 }
 
 double StepGuard::median() const {

@@ -82,6 +82,10 @@ class StepGuard {
 std::string rewinds_text(const std::vector<Rewind>& rewinds);
 std::vector<Rewind> parse_rewinds(std::string_view text, std::string_view where);
 
+/// Whether a checkpoint after `done` steps, written when `known` were the rewinds, has updates in it that are
+/// left out by now. Going on from it, a run would not end as one does that has older checkpoints only.
+bool holds_left_out(std::int64_t done, const std::vector<Rewind>& known, const std::vector<Rewind>& rewinds);
+
 /// "non_finite", "loss_spike".
 std::string_view trouble_name(Trouble trouble);
 

@@ -83,6 +83,15 @@ same_adapter back back2
 diff <(events back; figures back) <(events back2; figures back2) || fail "rewinds of 1 and 2 ranks differ"
 events back | grep "rewind to .* loss_spike" >/dev/null || fail "no rewind"
 [[ $(events back | grep -c " rewind$") -ge 2 ]] || { events back; fail "the spike and the step before it were not left out"; }
+# a checkpoint that has a step in it that is to be left out is not gone back to: checkpoints may be written at any step
+spiky 2 dense --set guard.loss_spike=rewind --set checkpoint.every=1 --set checkpoint.keep=9
+same_adapter back dense
+grep -q "checkpoint step-[0-9]* is not used: it has steps in it that a rewind leaves out" "$work/dense.log" ||
+  { cat "$work/dense.log"; fail "no word of the checkpoint that is not gone back to"; }
+status=0
+spiky 1 one --set guard.loss_spike=rewind --set checkpoint.every=1 --set checkpoint.keep=1 || status=$?
+[[ $status == 1 ]] && grep -q "error: .*none to go back to; keep more of them (checkpoint.keep)" "$work/one.log" ||
+  { cat "$work/one.log"; fail "exit code $status where no checkpoint is old enough"; }
 rm -r "$work/back/checkpoints/step-000030" "$work/back/adapter"
 spiky 2 back --set guard.loss_spike=rewind
 same_adapter back back2

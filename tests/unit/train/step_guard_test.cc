@@ -64,6 +64,17 @@ TEST(StepGuard, EachSpikeLeavesOutTwiceAsMuch) {
   for (const std::int64_t step : {18, 21, 26, 31}) EXPECT_FALSE(guard.is_left_out(step)) << step;
 }
 
+TEST(StepGuard, ACheckpointWithStepsLeftOutLaterIsFoundOut) {
+  const Rewind nan{5, Trouble::kNonFinite}, first{20, Trouble::kLossSpike}, second{30, Trouble::kLossSpike};
+  EXPECT_FALSE(holds_left_out(100, {}, {nan})) << "only the step itself, which no checkpoint has";
+  EXPECT_FALSE(holds_left_out(19, {}, {first}));
+  EXPECT_TRUE(holds_left_out(20, {}, {first})) << "step 19 is in it";
+  EXPECT_FALSE(holds_left_out(20, {first}, {first})) << "and was left out already";
+  EXPECT_FALSE(holds_left_out(27, {nan, first}, {nan, first, second}));
+  EXPECT_TRUE(holds_left_out(28, {nan, first}, {nan, first, second})) << "the second leaves out four";
+  EXPECT_TRUE(holds_left_out(27, {}, {nan, first, second})) << "one before it was not known";
+}
+
 TEST(StepGuard, ManyRewindsAreNoOverflow) {
   std::vector<Rewind> many(900, {1000, Trouble::kLossSpike});
   const StepGuard guard({}, many);
