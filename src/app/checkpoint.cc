@@ -143,6 +143,7 @@ int run_prune(const CheckpointArguments& arguments) {
       fmt::print("{} stays, {}\n", found.name, state_text(found));
   }
   for (const std::int64_t step : steps_to_remove(candidates, arguments.retention)) {
+    if (lease) lease->require_owner();
     if (!arguments.dry_run && !remove_checkpoint(root, step)) return kExitError;
     fmt::print("{} {}\n", checkpoint_name(step), arguments.dry_run ? "would be removed" : "is removed");
   }
@@ -153,6 +154,7 @@ int run_repair(const CheckpointArguments& arguments) {
   const auto lease = arguments.dry_run ? nullptr : own_run(arguments.place);
   RepairOptions options{.dry_run = arguments.dry_run};
   if (arguments.force) options.quiet = std::chrono::seconds(0);
+  if (lease) options.allowed = [&lease] { lease->require_owner(); };
   const Repair repair = repair_checkpoints(checkpoints_folder(arguments.place), options);
   for (const std::string& line : repair.done) fmt::print("{}\n", line);
   for (const std::string& line : repair.left) fmt::print("{}\n", line);
@@ -166,7 +168,7 @@ CLI::App* add_action(CLI::App* parent, const char* name, const char* meaning, co
   return app;
 }
 
-constexpr const char* kPlace = "Run folder, its checkpoints/ folder";
+constexpr const char* kPlace = "Run folder or its checkpoints/ folder";
 
 }  // namespace
 
@@ -179,7 +181,7 @@ Command add_checkpoint(CLI::App& program) {
       "  ranktune checkpoint list runs/x\n"
       "  ranktune checkpoint verify runs/x/checkpoints/step-000120\n"
       "`ranktune checkpoint ACTION --help` shows an action's options and examples.");
-  const std::string one = fmt::format("{}, or one checkpoint", kPlace), all = kPlace;
+  const std::string one = fmt::format("{}; or one checkpoint", kPlace), all = kPlace;
 
   CLI::App* list = add_action(app, "list", "Step, age, size, validation loss and validity of each",
                               "Examples:\n  ranktune checkpoint list runs/x\n"

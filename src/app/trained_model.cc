@@ -26,15 +26,11 @@ BaseFiles open_base(const TrainingJob& job) {
   const auto node = make_node_communicator(job.session, job.comm, job.watchdog.activity());
   const auto node_heads = make_node_heads_communicator(job.session, job.comm, job.watchdog.activity());
   BaseFiles base;
-  try {
-    base.files = share_model_files(job.config.model.path, model_read_of(job.config.model.read),
-                                   {.world = job.control,
-                                    .node = *node,
-                                    .node_heads = node_heads.get(),
-                                    .activity = job.watchdog.activity()});
-  } catch (const Error& error) {
-    throw AgreedError(error.what(), error.kind());
-  }
+  base.files = share_model_files(job.config.model.path, model_read_of(job.config.model.read),
+                                 {.world = job.control,
+                                  .node = *node,
+                                  .node_heads = node_heads.get(),
+                                  .activity = job.watchdog.activity()});
   together(job.control, [&] {
     if (job.root())
       base.fingerprint = weights_fingerprint(*base.files.weights, [&] { job.watchdog.progress(); });

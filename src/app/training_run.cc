@@ -27,6 +27,7 @@
 #include "export/final_weights.h"
 #include "export/model_texts.h"
 #include "model/load_model.h"
+#include "tensor/reproducible.h"
 #include "train/trainer.h"
 
 namespace ranktune {
@@ -117,8 +118,10 @@ void TrainingRun::arm_faults(const std::vector<Fault>& faults) {
 /// The device, and what carries tensors from rank to rank there.
 void TrainingRun::choose_place() {
   const DeviceChoice choice = choose_device(session_, *control_, comm_, config_.device);
-  if (choice.kind == DeviceKind::kCuda)
+  if (choice.kind == DeviceKind::kCuda) {
     device_ = torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(choice.gpu));
+    make_gpu_reproducible();
+  }
   data_plane_ = make_data_communicator(session_, *control_, comm_,
                                        {.device = choice, .activity = watchdog_.activity()});
 }
@@ -161,15 +164,18 @@ void TrainingRun::make_saver() {
                  .options = checkpoint_options(config_),
                  .identity = model_->identity(),
                  .attempt = ownership_->attempt(),
-                 .at_stage = [this](SaveStage stage, std::int64_t step) {
-                   if (stage == SaveStage::kFiles) injection_.at(FaultPhase::kSave, step);
-                   if (stage == SaveStage::kPublish) injection_.at(FaultPhase::kPublish, step);
-                   try {
-                     ownership_->require_owner();
-                   } catch (const Error&) {
-                     if (stage != SaveStage::kFailed) throw;  // the failure is what is to be reported
-                   }
-                 }};
+                 .at_stage =
+                     [this](SaveStage stage, std::int64_t step) {
+                       if (stage == SaveStage::kFiles) injection_.at(FaultPhase::kSave, step);
+                       if (stage == SaveStage::kPublish) injection_.at(FaultPhase::kPublish, step);
+                       try {
+                         ownership_->require_owner();
+                       } catch (const Error&) {
+                         if (stage != SaveStage::kFailed) throw;  // the failure is what is to be reported
+                       }
+                     },
+                 .progress = [this] { saver_network_.progress(); }};
+  control_->barrier();  // marked as a wait, which the making of a communicator is not
   auto communicator = make_background_communicator(session_, &saver_network_);
   saver_.emplace(BackgroundSaver::Setup{.save = std::move(save),
                                         .communicator = std::move(communicator),
@@ -202,6 +208,7 @@ TrainerParts TrainingRun::trainer_parts() {
 /// An error of this rank alone ends the job here: what is destroyed further up has threads that wait for the
 /// other ranks, and those wait for this one.
 TrainEnd TrainingRun::train(Trainer& trainer) {
+  control_->barrier();  // as in make_saver()
   StepFeed feed({.communicator = make_background_communicator(session_),
                  .source = [this](std::int64_t step) { return data_->batch(step); },
                  .first_step = position_->step(),
@@ -222,14 +229,16 @@ void TrainingRun::rewind(Trainer& trainer) {
   const Rewind reason = trainer.rewinds().back();
   position_->go_back(trainer.rewinds());
   trainer.restore(position_->trainer());
-  if (!root()) return;
-  const std::int64_t step = position_->step();
-  log_info("going on after step {} from {}", step, position_->folder().string());
-  metrics_->rewind(step + 1);
-  ledger_->rewind(step + 1);
-  metrics_->write({{"step", step},
-                   {"rewind_from", reason.step + 1},
-                   {"rewind_for", std::string(trouble_name(reason.reason))}});
+  together(*control_, [&] {
+    if (!root()) return;
+    const std::int64_t step = position_->step();
+    log_info("going on after step {} from {}", step, position_->folder().string());
+    metrics_->rewind(step + 1);
+    ledger_->rewind(step + 1);
+    metrics_->write({{"step", step},
+                     {"rewind_from", reason.step + 1},
+                     {"rewind_for", std::string(trouble_name(reason.reason))}});
+  });
 }
 
 void TrainingRun::write_result() {

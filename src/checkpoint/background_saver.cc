@@ -24,7 +24,13 @@ class WaitMark {
   WaitMark& operator=(const WaitMark&) = delete;
   ~WaitMark() { set(false); }
 
-  void update() { set(network_ != nullptr && network_->report().waiting >= 0); }
+  void update() {
+    if (network_ == nullptr) return;
+    const ActivityReport writer = network_->report();
+    set(writer.waiting >= 0);
+    const bool moves = writer.since_progress < 4 * std::chrono::duration<double>(kGlance).count();
+    if (!waiting_ && moves && activity_ != nullptr) activity_->progress();
+  }
 
  private:
   void set(bool waiting) {
@@ -58,6 +64,8 @@ struct BackgroundSaver::State {
 
   void run();
   void save(const CheckpointSnapshot& snapshot);
+  /// Under the eyes of the watchdog, while an exception passes through, too.
+  void wait_until_idle(std::unique_lock<std::mutex>& lock);
   std::optional<SaveResult> take_result();
 };
 
@@ -89,6 +97,11 @@ void BackgroundSaver::State::run() {
   }
 }
 
+void BackgroundSaver::State::wait_until_idle(std::unique_lock<std::mutex>& lock) {
+  WaitMark mark(setup.network, setup.activity);
+  while (!changed.wait_for(lock, kGlance, [this] { return !busy; })) mark.update();
+}
+
 /// The caller holds the mutex.
 std::optional<SaveResult> BackgroundSaver::State::take_result() {
   if (error) std::rethrow_exception(error);
@@ -101,7 +114,8 @@ BackgroundSaver::BackgroundSaver(Setup setup) : state_(std::make_unique<State>(s
 
 BackgroundSaver::~BackgroundSaver() {
   {
-    const std::lock_guard lock(state_->mutex);
+    std::unique_lock lock(state_->mutex);
+    state_->wait_until_idle(lock);
     state_->stopping = true;
     state_->changed.notify_all();
   }
@@ -126,9 +140,8 @@ std::optional<SaveResult> BackgroundSaver::poll() {
 }
 
 std::optional<SaveResult> BackgroundSaver::finish() {
-  WaitMark mark(state_->setup.network, state_->setup.activity);
   std::unique_lock lock(state_->mutex);
-  while (!state_->changed.wait_for(lock, kGlance, [this] { return !state_->busy; })) mark.update();
+  state_->wait_until_idle(lock);
   return state_->take_result();
 }
 

@@ -147,9 +147,10 @@ int Manifest::optimizer_parts(std::string_view where) const {
   return parts;
 }
 
-ManifestEntry describe_file(const Path& folder, const std::string& name) {
+ManifestEntry describe_file(const Path& folder, const std::string& name,
+                            const std::function<void()>& progress) {
   const Path path = folder / name;
-  return {.name = name, .size = size_of(path), .hash = hash_by_reading(path)};
+  return {.name = name, .size = size_of(path), .hash = hash_by_reading(path, progress)};
 }
 
 void verify_files(const Path& folder, const Manifest& manifest, const std::function<void()>& progress) {

@@ -46,8 +46,9 @@ struct Manifest {
   int optimizer_parts(std::string_view where) const;
 };
 
-/// Entry of a file as it lies on disk.
-ManifestEntry describe_file(const Path& folder, const std::string& name);
+/// Entry of a file as it lies on disk. Reads it, and calls `progress` now and then.
+ManifestEntry describe_file(const Path& folder, const std::string& name,
+                            const std::function<void()>& progress = {});
 
 /// Throws with the first file that is missing, of another size (all sizes come first) or of another hash.
 /// Reads them all, and calls `progress` now and then.

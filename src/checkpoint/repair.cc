@@ -117,6 +117,7 @@ class Repairer {
     result_.done.push_back(fmt::format("{}, left behind by an attempt that died, {}", leftover.name,
                                        options_.dry_run ? "would be removed" : "is removed"));
     if (options_.dry_run) return;
+    if (options_.allowed) options_.allowed();
     std::error_code error;
     std::filesystem::remove_all(root_ / leftover.name, error);
     require(!error, "cannot remove {}: {}", (root_ / leftover.name).string(), error.message());
@@ -133,6 +134,7 @@ class Repairer {
 
   void rename(const std::string& from, const std::string& to) const {
     if (options_.dry_run) return;
+    if (options_.allowed) options_.allowed();
     std::error_code error;
     std::filesystem::rename(root_ / from, root_ / to, error);
     require(!error, "cannot rename {} to {}: {}", (root_ / from).string(), to, error.message());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@ struct RepairOptions {
   bool dry_run = false;  ///< only say what would be done
   /// What was changed within this time may belong to a run that is alive: then nothing is touched.
   std::chrono::seconds quiet{600};
+  std::function<void()> allowed = {};  ///< called before each change; throws where it may not be made
 };
 
 struct Repair {

@@ -1,6 +1,7 @@
 #include "checkpoint/save.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -91,18 +92,19 @@ class Save {
     wait_until_visible(temporary_, setup_.visibility_patience);
     const std::string name = optimizer_file_name({.part = rank_, .parts = ranks_});
     write_optimizer_file(temporary_ / name, snapshot_.optimizer, setup_.identity.layout.hash());
-    entries_.push_back(describe_file(temporary_, name));
+    add_entry(name);
     reach(SaveStage::kFiles);
     if (rank_ != 0) return;
     for (const CheckpointFile& file : snapshot_.files) {
       require_plain_name(file.name, "checkpoint");
       file.write(temporary_ / file.name);
+      if (setup_.progress) setup_.progress();
       sync_file(temporary_ / file.name);
-      entries_.push_back(describe_file(temporary_, file.name));
+      add_entry(file.name);
     }
     const std::string trainer(kTrainerFile);
     write_file(temporary_ / trainer, trainer_text(snapshot_, setup_.identity));
-    entries_.push_back(describe_file(temporary_, trainer));
+    add_entry(trainer);
   }
 
   std::string own_entries() const { return entries_text(entries_); }
@@ -151,9 +153,15 @@ class Save {
   }
 
  private:
+  void add_entry(const std::string& name) {
+    if (setup_.progress) setup_.progress();
+    entries_.push_back(describe_file(temporary_, name, setup_.progress));
+  }
+
   void put_in_place() const {
-    const Path aside = setup_.root / replaced_name({snapshot_.step, setup_.attempt});
     const bool replaces = std::filesystem::exists(place_);
+    if (replaces && exchange()) return;
+    const Path aside = setup_.root / replaced_name({snapshot_.step, setup_.attempt});
     if (replaces) rename_folder(place_, aside);
     try {
       rename_folder(temporary_, place_);
@@ -166,6 +174,22 @@ class Save {
     if (!replaces) return;
     std::error_code ignored;  // the next save tries again
     std::filesystem::remove_all(aside, ignored);
+  }
+
+  /// Gives the name to the new folder and takes it from the old one in one step. So the name is never without
+  /// a checkpoint; and where another attempt has taken over and removed this one's folder, its checkpoint of
+  /// this name stays. False where the filesystem cannot do it.
+  bool exchange() const {
+    if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, place_.c_str(), RENAME_EXCHANGE) != 0) {
+      const bool cannot = errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP;
+      if (!cannot) fail("cannot exchange {} with {}{}", temporary_.string(), place_.string(), errno_text());
+      require(std::filesystem::exists(temporary_), "{} is gone", temporary_.string());
+      return false;
+    }
+    sync_folder(setup_.root);
+    std::error_code ignored;  // the next save tries again
+    std::filesystem::remove_all(temporary_, ignored);
+    return true;
   }
 
   const SaveSetup& setup_;

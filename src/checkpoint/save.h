@@ -32,6 +32,7 @@ struct SaveSetup {
   /// Called at each of these moments; an error thrown there is a failure of the save (see kPrune, kFailed).
   /// May be empty.
   std::function<void(SaveStage, std::int64_t step)> at_stage = {};
+  std::function<void()> progress = {};  ///< called now and then while this rank writes; may be empty
 };
 
 /// The same on every rank.

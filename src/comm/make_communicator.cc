@@ -14,9 +14,15 @@
 namespace ranktune {
 namespace {
 
-/// A call's own time limit in units of comm.timeout: above 1, so that the watchdog, which names the culprit,
-/// comes first, and programs without one do not hang either.
-constexpr double kBackstop = 1.5;
+/// A call's own time limit, so that programs without a watchdog do not hang; 0, none, where one looks on: it
+/// lets ranks wait for one that makes progress, for however long, and names the one that does not.
+double backstop(const CommOptions& options, const Activity* watched) {
+  return watched != nullptr ? 0 : options.timeout;
+}
+
+/// A GPU's calls have one in any case, for only they can abort what hangs in NCCL; above 1, so that the
+/// watchdog, which names the culprit, comes first.
+constexpr double kGpuBackstop = 1.5;
 
 /// Whether "auto" means GPUs: all ranks or none must have them.
 bool all_have_gpus(const MpiSession& session, Communicator& control) {
@@ -37,7 +43,7 @@ bool all_have_gpus(const MpiSession& session, Communicator& control) {
 
 std::unique_ptr<Communicator> make_control_communicator(const MpiSession& session, const CommOptions& options,
                                                         Activity* activity) {
-  return make_mpi_communicator(session, {.timeout = options.timeout * kBackstop, .activity = activity});
+  return make_mpi_communicator(session, {.timeout = backstop(options, activity), .activity = activity});
 }
 
 std::unique_ptr<Communicator> make_background_communicator(const MpiSession& session, Activity* activity) {
@@ -48,7 +54,7 @@ std::unique_ptr<Communicator> make_node_communicator(const MpiSession& session, 
                                                      Activity* activity) {
   return make_mpi_communicator(session, {.group = RankGroup::kNode,
                                          .ranks_per_node = options.ranks_per_node,
-                                         .timeout = options.timeout * kBackstop,
+                                         .timeout = backstop(options, activity),
                                          .activity = activity});
 }
 
@@ -56,7 +62,7 @@ std::unique_ptr<Communicator> make_node_heads_communicator(const MpiSession& ses
                                                            const CommOptions& options, Activity* activity) {
   return make_mpi_communicator(session, {.group = RankGroup::kNodeHeads,
                                          .ranks_per_node = options.ranks_per_node,
-                                         .timeout = options.timeout * kBackstop,
+                                         .timeout = backstop(options, activity),
                                          .activity = activity});
 }
 
@@ -89,11 +95,11 @@ std::unique_ptr<Communicator> make_data_communicator(const MpiSession& session, 
                                                      const CommOptions& options, const DataPlane& plane) {
   if (plane.device.kind == DeviceKind::kCpu) {
     return make_mpi_communicator(session,
-                                 {.timeout = options.timeout * kBackstop, .activity = plane.activity});
+                                 {.timeout = backstop(options, plane.activity), .activity = plane.activity});
   }
   const NcclCommunicatorOptions gpu = {.device = plane.device.gpu,
                                        .producer = plane.producer,
-                                       .timeout = options.timeout * kBackstop,
+                                       .timeout = options.timeout * kGpuBackstop,
                                        .activity = plane.activity,
                                        .abort_signal = session.abort_signal()};
   return plane.device.shared ? make_staged_communicator(control, gpu) : make_nccl_communicator(control, gpu);

@@ -90,10 +90,11 @@ void Sharing::require_same_everywhere(const std::string& inventory) {
   const std::vector<std::string> hashes = all_gather_strings(sharers_.world, hash_hex(inventory));
   const auto other = std::find_if(hashes.begin(), hashes.end(),
                                   [&](const std::string& each) { return each != hashes.front(); });
-  require(other == hashes.end(),
-          "{} on rank 0 and on rank {} differ in config.json or in the weight files' names or sizes; give "
-          "every node the same model, or set model.read = \"rank0\"",
-          folder_.string(), other - hashes.begin());
+  if (other == hashes.end()) return;
+  throw AgreedError(fmt::format(
+      "{} on rank 0 and on rank {} differ in config.json or in the weight files' names or sizes; give "
+      "every node the same model, or set model.read = \"rank0\"",
+      folder_.string(), other - hashes.begin()));
 }
 
 std::shared_ptr<SharedMemory> Sharing::make_copy(const Path& path, std::uint64_t size) {

@@ -127,6 +127,8 @@ StepFeed::~StepFeed() {
     state_->stopping = true;
     state_->changed.notify_all();
   }
+  // As in next(): the thread may be waiting for rank 0's, which may be reading.
+  const ScopedWait waiting(state_->communicator->rank() == 0 ? nullptr : state_->activity);
   state_->thread.join();
 }
 

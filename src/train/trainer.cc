@@ -335,6 +335,7 @@ void Trainer::save(std::int64_t done, std::optional<double> validation_loss) {
   snapshot.trainer["tokens_seen"] = tokens_seen_;
   snapshot.trainer["best_validation_losses"] = best_losses_.losses();
   snapshot.trainer["recent_losses"] = guard_.state();
+  snapshot.trainer["rewinds"] = parse_json(rewinds_text(guard_.rewinds()), "rewinds");
   if (scaler_)
     snapshot.trainer["loss_scale"] = {{"scale", scaler_->scale()}, {"good_steps", scaler_->good_steps()}};
   parts_.saver.start(std::move(snapshot));
@@ -389,7 +390,9 @@ TrainEnd Trainer::run(StepFeed& feed, const ValidationSet& validation, std::int6
     if (!stop && !last) continue;
     note_saved(parts_.saver.finish());
     if (last) continue;
-    require(last_save_worked_, "stopped on request after step {}, but no checkpoint could be written", done);
+    if (!last_save_worked_)
+      throw AgreedError(
+          fmt::format("stopped on request after step {}, but no checkpoint could be written", done));
     return TrainEnd::kInterrupted;
   }
   return TrainEnd::kFinished;

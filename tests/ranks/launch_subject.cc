@@ -65,7 +65,7 @@ using Fault = std::function<void(Watchdog&, Communicator&)>;
 void train(const Job& job, int steps, const Fault& fault) {
   const std::ptrdiff_t threads_before = thread_count();
   Watchdog watchdog(job.session, job.options);
-  const auto comm = make_mpi_communicator(job.session, {.activity = watchdog.activity()});
+  const auto comm = make_control_communicator(job.session, job.options, watchdog.activity());
   for (int step = 1; step <= steps; ++step) {
     watchdog.enter(Phase::kForward, step);
     sleep_seconds(0.01);

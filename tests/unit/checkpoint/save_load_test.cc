@@ -90,8 +90,14 @@ TEST_F(SaveLoad, WhoeverWatchesHearsThatReadingMovesOn) {
   large.files.push_back({.name = "large.bin", .bytes = kSize, .write = [](const Path& path) {
                            write_file(path, std::string(kSize, 'x'));
                          }});
-  save(large);
   int told = 0;
+  EXPECT_TRUE(
+      save_checkpoint(
+          {.root = root(), .options = {.keep = 2}, .identity = identity(), .progress = [&] { ++told; }},
+          large, alone_)
+          .saved);
+  EXPECT_GE(told, 4 + 3);
+  told = 0;
   load_latest({.root = root(),
                .identity = identity(),
                .range = {0, identity().layout.total()},
@@ -221,6 +227,46 @@ TEST_F(SaveLoad, SavingAStepAgainReplacesIt) {
   EXPECT_TRUE(save(10).saved);
   EXPECT_EQ(load()->step, 10);
   EXPECT_THAT(names(), ElementsAre("step-000010"));
+}
+
+/// A writer that was stopped after its last look at the lease, and goes on when its successor has published.
+TEST_F(SaveLoad, AStepThatASuccessorHasPublishedIsNotTaken) {
+  bool successor_came = false;
+  const SaveResult late =
+      save_checkpoint({.root = root(),
+                       .options = {.keep = 2},
+                       .identity = identity(),
+                       .attempt = 1,
+                       .at_stage =
+                           [&](SaveStage stage, std::int64_t) {
+                             if (stage != SaveStage::kPublish) return;
+                             std::filesystem::remove_all(root() / temporary_name({.step = 10, .attempt = 1}));
+                             CheckpointSnapshot of_successor = snapshot(10);
+                             of_successor.trainer["epoch"] = 99;
+                             successor_came = save(of_successor).saved;
+                           }},
+                      snapshot(10), alone_);
+  EXPECT_TRUE(successor_came);
+  EXPECT_FALSE(late.saved);
+  EXPECT_EQ(load()->trainer["epoch"], 99);
+  EXPECT_THAT(names(), ElementsAre("step-000010"));
+}
+
+TEST_F(SaveLoad, OneThatIsUnfitIsPassedOver) {
+  for (const std::int64_t step : {10, 20}) save(step);
+  const auto loaded = load_latest({.root = root(),
+                                   .identity = identity(),
+                                   .range = {0, identity().layout.total()},
+                                   .unfit =
+                                       [](std::int64_t step, const Json& trainer) {
+                                         EXPECT_EQ(trainer["epoch"], 3);
+                                         return step > 10 ? "too new" : "";
+                                       }},
+                                  alone_);
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->step, 10);
+  ASSERT_EQ(loaded->skipped.size(), 1u);
+  EXPECT_EQ(loaded->skipped[0].reason, "too new");
 }
 
 TEST_F(SaveLoad, OldOnesGoAndLeftoversToo) {
