@@ -47,7 +47,7 @@ class OtherHost:
         self.shell.stdout.readline()
         self.init = int(Path(f"/proc/{self.shell.pid}/task/{self.shell.pid}/children").read_text())
         agent = lab.work / "agent"
-        agent.write_text(f'#!/bin/bash\nexec nsenter --target {self.init} --all -- bash -c "${{*:2}}"\n')
+        agent.write_text(f'#!/bin/bash\nexec nsenter --target {self.init} --all --root -- bash -c "${{*:2}}"\n')
         agent.chmod(0o755)
         os.environ["OMPI_MCA_plm_rsh_agent"] = str(agent)
 

@@ -206,7 +206,8 @@ class Job:
         found = {}
         for pid in self.left():
             try:
-                if os.path.realpath(f"/proc/{pid}/exe") != os.path.realpath(self.lab.ranktune):
+                # Not by its path, which is another one for a process of another mount namespace.
+                if not os.path.samefile(f"/proc/{pid}/exe", self.lab.ranktune):
                     continue
             except OSError:
                 continue
