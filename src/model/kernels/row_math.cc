@@ -5,8 +5,9 @@
 #include <bit>
 #include <cmath>
 
-// One source, three machine codes; the loader picks the best that the processor has.
-#if defined(__x86_64__) && defined(__GNUC__)
+// One source, three machine codes; the loader picks the best that the processor has. Before ThreadSanitizer
+// has started, which its instrumented choosers would crash without.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_THREAD__)
 #define RANKTUNE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define RANKTUNE_CLONES
