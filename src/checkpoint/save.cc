@@ -1,12 +1,12 @@
 #include "checkpoint/save.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <functional>
 #include <system_error>
 #include <utility>
