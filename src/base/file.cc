@@ -156,20 +156,25 @@ void make_folders(const Path& folder) {
   require(!error, "cannot make folder {}: {}", folder.string(), error.message());
 }
 
+bool exchange_folders(const Path& first, const Path& second) {
+  if (::renameat2(AT_FDCWD, first.c_str(), AT_FDCWD, second.c_str(), RENAME_EXCHANGE) == 0) return true;
+  const bool cannot = errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP;
+  if (!cannot) fail("cannot exchange {} with {}{}", first.string(), second.string(), errno_text());
+  return false;
+}
+
 void replace_folder(const Path& from, const Path& to) {
   const Path parent = to.has_parent_path() ? to.parent_path() : Path(".");
   Path aside = to;
   aside += ".old";
   std::filesystem::remove_all(aside);
   const bool existed = std::filesystem::exists(to);
-  // An exchange leaves a whole folder under the name at any moment; not every filesystem can do it.
-  if (existed && ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
+  // An exchange leaves a whole folder under the name at any moment.
+  if (existed && exchange_folders(from, to)) {
     sync_folder(parent);
     std::filesystem::remove_all(from);
     return;
   }
-  const bool can_exchange = errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP;
-  if (existed && can_exchange) fail("cannot exchange {} with {}{}", from.string(), to.string(), errno_text());
   if (existed && ::rename(to.c_str(), aside.c_str()) != 0)
     fail("cannot move {} aside{}", to.string(), errno_text());
   if (::rename(from.c_str(), to.c_str()) != 0) {

@@ -79,6 +79,9 @@ void sync_folder(const Path& folder);
 /// mkdir -p; throws with the path and the reason.
 void make_folders(const Path& folder);
 
+/// Gives each of two folders the other's name in one step. False where the filesystem cannot do it.
+bool exchange_folders(const Path& first, const Path& second);
+
 /// Gives the finished folder `from` the name `to` in one step; a folder that had it is moved aside first and
 /// removed after. Both lie in the same parent, which is synced.
 void replace_folder(const Path& from, const Path& to);

@@ -4,9 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <functional>
 #include <system_error>
 #include <utility>
@@ -180,9 +178,7 @@ class Save {
   /// a checkpoint; and where another attempt has taken over and removed this one's folder, its checkpoint of
   /// this name stays. False where the filesystem cannot do it.
   bool exchange() const {
-    if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, place_.c_str(), RENAME_EXCHANGE) != 0) {
-      const bool cannot = errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP;
-      if (!cannot) fail("cannot exchange {} with {}{}", temporary_.string(), place_.string(), errno_text());
+    if (!exchange_folders(temporary_, place_)) {
       require(std::filesystem::exists(temporary_), "{} is gone", temporary_.string());
       return false;
     }
