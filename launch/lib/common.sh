@@ -15,10 +15,12 @@ load_environment() {
   if [[ -r $deps/environment ]]; then . "$deps/environment"; fi
 }
 
+cores() { env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc; } # nproc alone answers 1 where OMP_NUM_THREADS is 1
+
 # build_jobs: compiling against LibTorch takes about 2 GiB a job
 build_jobs() {
-  local cores gib
-  cores=$(nproc)
+  local jobs gib
+  jobs=$(cores)
   gib=$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)
-  echo $((gib / 2 < 1 ? 1 : gib / 2 < cores ? gib / 2 : cores))
+  echo $((gib / 2 < 1 ? 1 : gib / 2 < jobs ? gib / 2 : jobs))
 }
