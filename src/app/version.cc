@@ -4,7 +4,6 @@
 #include <hdf5.h>
 #include <simdjson.h>
 #include <spdlog/version.h>
-#include <toml++/impl/version.h>
 #include <torch/version.h>
 #include <utf8proc.h>
 #include <xxhash.h>
@@ -12,6 +11,12 @@
 #include <CLI/Version.hpp>
 #include <array>
 #include <nlohmann/json.hpp>
+
+#if __has_include(<toml++/impl/version.hpp>)  // since 3.4
+#include <toml++/impl/version.hpp>
+#else
+#include <toml++/impl/version.h>
+#endif
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
