@@ -83,15 +83,23 @@ install_sysroot() { # BUNDLE: unpacks it into .deps/sysroot and says in .deps/en
     replace_folder "$tree" "$sysroot"
   fi
   lib=$sysroot/usr/lib/$(<"$sysroot/triplet")
-  cat >"$deps/environment.new" <<ENVIRONMENT
-# Made by launch/setup --offline: where the programs and libraries of the bundle are.
-export PATH=$sysroot/usr/bin:\$PATH LD_LIBRARY_PATH=$lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
-export OPAL_PREFIX=$sysroot/usr OPAL_LIBDIR=$lib/openmpi/lib OPAL_INCLUDEDIR=$lib/openmpi/include
-export OPAL_PKGLIBDIR=$lib/openmpi/lib/openmpi3 OPAL_PKGDATADIR=$sysroot/usr/share/openmpi OPAL_SYSCONFDIR=$sysroot/etc/openmpi
-command -v ssh rsh >/dev/null || export OMPI_MCA_plm_rsh_agent= # else mpirun refuses to start even on one machine
-export PMIX_PREFIX=$lib/pmix2 PMIX_INSTALL_PREFIX=$lib/pmix2 PMIX_MCA_mca_base_component_path=$lib/pmix2/lib/pmix PIP_NO_INDEX=1 PIP_FIND_LINKS=$1/wheels
-ENVIRONMENT
+  environment "$sysroot" "$lib" "$1/wheels" >"$deps/environment.new"
   mv "$deps/environment.new" "$deps/environment"
+}
+
+environment() { # SYSROOT LIBRARIES WHEELS
+  local root lib wheels
+  printf -v root %q "$1"
+  printf -v lib %q "$2"
+  printf -v wheels %q "$3"
+  cat <<ENVIRONMENT
+# Made by launch/setup --offline: where the programs and libraries of the bundle are.
+export PATH=$root/usr/bin:\$PATH LD_LIBRARY_PATH=$lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
+export OPAL_PREFIX=$root/usr OPAL_LIBDIR=$lib/openmpi/lib OPAL_INCLUDEDIR=$lib/openmpi/include
+export OPAL_PKGLIBDIR=$lib/openmpi/lib/openmpi3 OPAL_PKGDATADIR=$root/usr/share/openmpi OPAL_SYSCONFDIR=$root/etc/openmpi
+command -v ssh rsh >/dev/null || export OMPI_MCA_plm_rsh_agent= # else mpirun refuses to start even on one machine
+export PMIX_PREFIX=$lib/pmix2 PMIX_INSTALL_PREFIX=$lib/pmix2 PMIX_MCA_mca_base_component_path=$lib/pmix2/lib/pmix PIP_NO_INDEX=1 PIP_FIND_LINKS=$wheels
+ENVIRONMENT
 }
 
 # machine_torch: the LibTorch of this machine's Python, if it has one

@@ -9,7 +9,7 @@ have_cuda() { # a CUDA 13 compiler
 }
 
 loader_knows() { # LIBRARY
-  ldconfig -p | grep -F "$1" >/dev/null || compgen -G "/usr/local/cuda/lib64/$1*" >/dev/null
+  PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -F "$1" >/dev/null || compgen -G "/usr/local/cuda/lib64/$1*" >/dev/null
 }
 
 libtorch_requirements() { # the lines for pip on this machine; with the argument "all", on any machine
