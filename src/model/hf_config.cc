@@ -92,15 +92,26 @@ void read_yarn(const Json& rope, Architecture& arch, const std::string& inside) 
       inside);
 }
 
+double required_number(const Json& object, const char* key, const std::string& where) {
+  require(object.contains(key) && !object[key].is_null(), "{}: \"{}\" is missing", where, key);
+  return positive_number(object, key, 0.0, where);
+}
+
 /// transformers 5 writes "rope_parameters" (with the theta inside), earlier ones "rope_theta" and
 /// "rope_scaling".
 void read_rope(const Json& config, Architecture& arch, const std::string& where) {
+  constexpr double kLargestFactor = 1e6;
   arch.rope_theta = positive_number(config, "rope_theta", 10000.0, where);
-  const char* key = config.contains("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  if (!config.contains(key) || config[key].is_null()) return;
-  const Json& rope = config[key];
-  const std::string inside = where + ": " + key;
+  const Json parameters = config.value("rope_parameters", Json()), old = config.value("rope_scaling", Json());
+  require(parameters.is_null() || old.is_null() || parameters == old,
+          "{}: holds \"rope_parameters\" and \"rope_scaling\" that differ; keep the one that is meant",
+          where);
+  const Json& rope = parameters.is_null() ? old : parameters;
+  if (rope.is_null()) return;
+  const std::string inside = where + (parameters.is_null() ? ": rope_scaling" : ": rope_parameters");
   require(rope.is_object(), "{}: an object was expected, found {}", inside, rope.dump().substr(0, 80));
+  for (const auto& [key, value] : rope.items())
+    require(!value.is_object(), "{}: has values of its own for \"{}\", which are not supported", inside, key);
   require_value(rope, "partial_rotary_factor", 1.0, inside);
   arch.rope_theta = positive_number(rope, "rope_theta", arch.rope_theta, inside);
   const auto type = json_get_or<std::string>(
@@ -111,8 +122,8 @@ void read_rope(const Json& config, Architecture& arch, const std::string& where)
     scaling.kind = RopeScaling::Kind::kLinear;
   } else if (type == "llama3") {
     scaling.kind = RopeScaling::Kind::kLlama3;
-    scaling.low_freq_factor = positive_number(rope, "low_freq_factor", 1.0, inside);
-    scaling.high_freq_factor = positive_number(rope, "high_freq_factor", 4.0, inside);
+    scaling.low_freq_factor = required_number(rope, "low_freq_factor", inside);
+    scaling.high_freq_factor = required_number(rope, "high_freq_factor", inside);
     scaling.original_positions = positive(rope, "original_max_position_embeddings", inside);
     require(scaling.high_freq_factor > scaling.low_freq_factor,
             "{}: high_freq_factor {} must be above low_freq_factor {}", inside, scaling.high_freq_factor,
@@ -126,7 +137,8 @@ void read_rope(const Json& config, Architecture& arch, const std::string& where)
     fail("{}: rope type \"{}\" is not supported; supported are default, linear, llama3, yarn, dynamic",
          inside, type);
   }
-  scaling.factor = positive_number(rope, "factor", scaling.factor, inside);
+  if (type != "yarn") scaling.factor = required_number(rope, "factor", inside);
+  require(scaling.factor <= kLargestFactor, "{}: \"factor\" {} is absurd", inside, scaling.factor);
   if (type == "dynamic")
     scaling.stretched_positions =
         static_cast<std::int64_t>(scaling.factor * static_cast<double>(arch.max_positions));
