@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <functional>
-#include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "storage/read_range.h"
@@ -54,27 +53,54 @@ void check_metadata(const SafetensorsFile& file, const OptimizerReadPlan& plan, 
           file.where());
 }
 
-/// Copies the elements `both` of a tensor that covers `part` to their place in `values`, which cover
-/// `wanted`.
-struct Overlap {
-  FlatRange part, wanted, both;
+/// A file that holds some of the wanted elements.
+struct Part {
+  SafetensorsFile file;
+  FlatRange covered;  ///< its elements
+  FlatRange both;     ///< those of them that are wanted
 };
-void copy_overlap(const SafetensorsFile& file, std::string_view name, const Overlap& where,
-                  std::vector<float>& values, const std::function<void()>& progress) {
-  const TensorInfo& tensor = file.get(name);
-  require(tensor.dtype == DType::kF32 && tensor.shape.size() == 1 && tensor.shape[0] == where.part.size(),
-          "{}: {} is {} {}, not F32 [{}]", file.where(), name, dtype_name(tensor.dtype),
-          shape_text(tensor.shape), where.part.size());
-  const auto skipped = static_cast<std::uint64_t>(where.both.begin - where.part.begin);
-  const auto place = static_cast<std::size_t>(where.both.begin - where.wanted.begin);
-  const auto count = static_cast<std::size_t>(where.both.size());
-  const auto tensor_begin = static_cast<std::uint64_t>(tensor.data.data() - file.bytes().data());
+
+/// Those needed, checked. Every rank learns the count of updates from the first one, though it may want none
+/// of its elements.
+std::vector<Part> open_parts(const OptimizerReadPlan& plan) {
+  const Partition saved(plan.parts, plan.total);
+  std::vector<Part> parts;
+  for (int number = 0; number < plan.parts; ++number) {
+    const FlatRange covered = saved.range(number);
+    const FlatRange both = intersect(covered, plan.range);
+    if (both.size() == 0 && number != 0) continue;
+    auto file = SafetensorsFile::open(plan.folder / optimizer_file_name({number, plan.parts}));
+    check_metadata(file, plan, covered);
+    parts.push_back({std::move(file), covered, both});
+    const SafetensorsFile& last = parts.back().file;
+    const std::int64_t updates = metadata_number(last, "updates");
+    const std::int64_t of_first = metadata_number(parts.front().file, "updates");
+    require(updates == of_first, "{}: is of {} updates, other parts of {}", last.where(), updates, of_first);
+  }
+  return parts;
+}
+
+void check_tensor(const Part& part, std::string_view name) {
+  const TensorInfo& tensor = part.file.get(name);
+  require(tensor.dtype == DType::kF32 && tensor.shape.size() == 1 && tensor.shape[0] == part.covered.size(),
+          "{}: {} is {} {}, not F32 [{}]", part.file.where(), name, dtype_name(tensor.dtype),
+          shape_text(tensor.shape), part.covered.size());
+}
+
+/// The wanted elements of a part to their place in `values`, which cover plan.range.
+void copy_overlap(const Part& part, std::string_view name, const OptimizerReadPlan& plan,
+                  std::vector<float>& values) {
+  const SafetensorsFile& file = part.file;
+  const auto skipped = static_cast<std::uint64_t>(part.both.begin - part.covered.begin);
+  const auto place = static_cast<std::size_t>(part.both.begin - plan.range.begin);
+  const auto count = static_cast<std::size_t>(part.both.size());
+  const auto tensor_begin = static_cast<std::uint64_t>(file.get(name).data.data() - file.bytes().data());
   const std::span<float> out = std::span(values).subspan(place, count);
   constexpr std::size_t kPiece = 16 << 20;  // elements
   for (std::size_t done = 0; done < count; done += kPiece) {
     read_range(file.where(), tensor_begin + (skipped + done) * sizeof(float),
                std::as_writable_bytes(out.subspan(done, std::min(kPiece, count - done))));
-    if (progress) progress();
+    if (plan.progress) plan.progress();
   }
 }
 
@@ -103,34 +129,23 @@ std::uint64_t optimizer_file_bytes(const OptimizerSnapshot& state) {
 
 OptimizerSnapshot read_optimizer_range(const OptimizerReadPlan& plan) {
   OptimizerSnapshot state{.range = plan.range, .total = plan.total};
-  const auto count = static_cast<std::size_t>(plan.range.size());
-  state.exp_avg.resize(count);
-  state.exp_avg_sq.resize(count);
-  if (plan.need_master) state.master.resize(count);
-  const Partition saved(plan.parts, plan.total);
-  std::optional<std::int64_t> updates;
-  for (int part = 0; part < plan.parts; ++part) {
-    const FlatRange covered = saved.range(part);
-    const Overlap where{covered, plan.range, intersect(covered, plan.range)};
-    // Every rank learns the count of updates from the first part, though it may own nothing.
-    if (where.both.size() == 0 && part != 0) continue;
-    const auto file = SafetensorsFile::open(plan.folder / optimizer_file_name({part, plan.parts}));
-    check_metadata(file, plan, covered);
-    const std::int64_t of_file = metadata_number(file, "updates");
-    require(!updates || *updates == of_file, "{}: is of {} updates, other parts of {}", file.where(), of_file,
-            updates.value_or(0));
-    updates = of_file;
-    if (where.both.size() == 0) continue;
-    copy_overlap(file, "exp_avg", where, state.exp_avg, plan.progress);
-    copy_overlap(file, "exp_avg_sq", where, state.exp_avg_sq, plan.progress);
-    if (!plan.need_master) continue;
-    require(file.find("master") != nullptr,
+  const std::vector<Part> parts = open_parts(plan);
+  state.updates = parts.empty() ? 0 : metadata_number(parts.front().file, "updates");
+  const auto read = [&](const char* name) {
+    for (const Part& part : parts) check_tensor(part, name);
+    std::vector<float> values(static_cast<std::size_t>(plan.range.size()));  // all of them are in the files
+    for (const Part& part : parts) copy_overlap(part, name, plan, values);
+    return values;
+  };
+  state.exp_avg = read("exp_avg");
+  state.exp_avg_sq = read("exp_avg_sq");
+  if (!plan.need_master) return state;
+  for (const Part& part : parts)
+    require(part.file.find("master") != nullptr,
             "{}: has no master weights; it was saved by a run that trained in float32, resume with the same "
             "model.dtype",
-            file.where());
-    copy_overlap(file, "master", where, state.master, plan.progress);
-  }
-  state.updates = updates.value_or(0);
+            part.file.where());
+  state.master = read("master");
   return state;
 }
 

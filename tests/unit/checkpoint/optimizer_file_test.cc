@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <span>
 
 #include "storage/read_range.h"
+#include "storage/safetensors_writer.h"
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 
@@ -111,6 +113,28 @@ TEST(OptimizerFile, AFileThatShrinksIsAnErrorNotASignal) {
   expect_error([&] { read_range(file, size - 15, bytes); }, file.string(), "ends at byte");
   expect_error([&] { read_range(folder / "absent", 0, bytes); }, "absent", "No such file");
   expect_error([&] { read_range(folder.path(), 0, bytes); }, "cannot read", "directory");
+}
+
+/// What the metadata claims is not allocated before the file is found to hold it.
+TEST(OptimizerFile, AHugeCountOverAFewBytesIsRefused) {
+  constexpr std::int64_t kHuge = std::int64_t{1} << 42;
+  const TempDir folder;
+  const std::vector<float> few{1, 2, 3};
+  const std::string count = std::to_string(kHuge);
+  std::vector<TensorInfo> tensors;
+  for (const char* name : {"exp_avg", "exp_avg_sq", "master"})
+    tensors.push_back(
+        {.name = name, .dtype = DType::kF32, .shape = {3}, .data = std::as_bytes(std::span(few))});
+  write_safetensors(folder / optimizer_file_name({0, 1}), tensors,
+                    {{"format", "ranktune-optimizer-1"},
+                     {"begin", "0"},
+                     {"end", count},
+                     {"total", count},
+                     {"updates", "1"},
+                     {"layout", "layout"}});
+  OptimizerReadPlan wanted = plan(folder.path(), 1, {0, kHuge});
+  wanted.total = kHuge;
+  expect_error([&] { read_optimizer_range(wanted); }, "exp_avg is F32 [3], not F32 [" + count + "]");
 }
 
 TEST(OptimizerFile, AnotherVersionsFileIsRefused) {
