@@ -2,16 +2,20 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <exception>
 #include <memory>
 
 #include "app/commands.h"
 #include "app/error_text.h"
+#include "app/run_options.h"
 #include "app/training_run.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/collectives.h"
+#include "comm/exit_guard.h"
 #include "comm/make_communicator.h"
 #include "comm/mpi_session.h"
+#include "comm/watchdog.h"
 #include "config/check_config.h"
 #include "config/describe.h"
 #include "config/load_config.h"
@@ -27,46 +31,57 @@ struct TrainArguments {
   bool print_config = false, allow_template_mismatch = false;
 };
 
-/// The configuration, which every rank reads for itself and all must read alike.
-LoadedConfig agreed_config(const MpiSession& session, const TrainArguments& arguments) {
-  const auto control = make_control_communicator(session, CommOptions{}, nullptr);
+/// What this rank reads by itself, before it knows of others.
+struct OwnArguments {
   LoadedConfig config;
-  together(*control, [&] { config = load_config(Path(arguments.config), arguments.overrides); });
-  const auto texts = all_gather_strings(*control, to_json(config.values).dump());
-  const auto other = std::find_if(texts.begin(), texts.end(), [&](const auto& t) { return t != texts[0]; });
-  if (other != texts.end())
-    throw AgreedError(
-        fmt::format("rank {} on host {} reads another configuration than rank 0: give all of them the same "
-                    "{} and --set",
-                    other - texts.begin(), session.hosts()[static_cast<std::size_t>(other - texts.begin())],
-                    arguments.config));
-  return config;
-}
-
-/// The same for what is to go wrong on purpose.
-std::vector<Fault> agreed_faults(const MpiSession& session, const TrainArguments& arguments) {
-  const auto control = make_control_communicator(session, CommOptions{}, nullptr);
   std::vector<Fault> faults;
+  std::exception_ptr error;  ///< where any of it is wrong
+
+  explicit OwnArguments(const TrainArguments& given) {
+    try {
+      config = load_config(Path(given.config), given.overrides);
+      for (const std::string& text : given.faults) faults.push_back(parse_fault(text));
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+};
+
+/// All ranks must have read alike.
+void agree(const MpiSession& session, Watchdog& watchdog, const OwnArguments& own, const std::string& file) {
+  const CommOptions comm = comm_options(own.config.values);
+  const auto control = make_control_communicator(session, comm, watchdog.activity());
   together(*control, [&] {
-    for (const std::string& text : arguments.faults) faults.push_back(parse_fault(text));
+    if (own.error) std::rethrow_exception(own.error);
   });
-  return faults;
+  const auto texts = all_gather_strings(*control, to_json(own.config.values).dump());
+  const auto other = std::find_if(texts.begin(), texts.end(), [&](const auto& t) { return t != texts[0]; });
+  if (other == texts.end()) return;
+  throw AgreedError(fmt::format(
+      "rank {} on host {} reads another configuration than rank 0: give all of them the same "
+      "{} and --set",
+      other - texts.begin(), session.hosts()[static_cast<std::size_t>(other - texts.begin())], file));
 }
 
 /// Errors that every rank meets alike (they throw the same text) are said once, by rank 0; an error of one
 /// rank alone ends the job, because the others wait for it.
 int run_in_job(const TrainArguments& arguments) {
   const StopSignal stop_signal;  // first: a signal during the start is a request to stop, too
+  const OwnArguments own(arguments);
+  const CommOptions comm = comm_options(own.config.values);
+  std::unique_ptr<ExitGuard> guard = guard_start(comm.timeout);
   MpiSession session;
+  session.set_patience(comm.timeout);
   set_log_rank(session.rank(), session.size());
   try {
-    const LoadedConfig config = agreed_config(session, arguments);
-    session.set_patience(static_cast<double>(config.values.comm.timeout));
+    Watchdog watchdog(session, comm);
+    guard.reset();
+    agree(session, watchdog, own, arguments.config);
     TrainingRunOptions options{.resume = arguments.resume == "auto",
                                .allow_template_mismatch = arguments.allow_template_mismatch,
-                               .faults = agreed_faults(session, arguments)};
-    for (const auto& [key, origin] : config.origins) options.given.insert(key);
-    return run_training(session, config.values, options);
+                               .faults = own.faults};
+    for (const auto& [key, origin] : own.config.origins) options.given.insert(key);
+    return run_training(session, watchdog, own.config.values, options);
   } catch (const AgreedError& error) {
     if (session.rank() == 0) log_error("{}", error.what());
     return exit_code(error.kind());

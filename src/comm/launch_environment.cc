@@ -42,6 +42,12 @@ void set_library_defaults() {
   ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", kKeepUsers);
 }
 
+int launched_rank(const Environment& environment) {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"})
+    if (environment(name)) return number_in(environment, name);
+  return 0;
+}
+
 std::optional<std::string> launch_mistake(const Environment& environment, int world_size) {
   if (world_size != 1) return std::nullopt;
   constexpr const char* kRemedy =

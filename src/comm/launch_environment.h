@@ -17,6 +17,9 @@ Environment process_environment();
 /// CUBLAS_WORKSPACE_CONFIG=:4096:8: without it cuBLAS may add in another order from call to call.
 void set_library_defaults();
 
+/// The rank that the launcher has given this process, before MPI knows; 0 where it tells none.
+int launched_rank(const Environment& environment);
+
 /// Why a world of `world_size` cannot be what the launcher meant, with the remedy; nothing when all is well.
 /// It finds the job of N processes that each believe to be rank 0 of 1 (srun without PMIx, another MPI's
 /// mpiexec), and a program run by hand in an allocation of several tasks.

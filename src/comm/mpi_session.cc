@@ -4,18 +4,15 @@
 #include <mpi.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
-#include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <exception>
-#include <future>
+#include <optional>
 #include <set>
-#include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "comm/exit_guard.h"
 #include "comm/launch_environment.h"
 #include "comm/mpi_check.h"
 
@@ -23,34 +20,6 @@ namespace ranktune {
 namespace {
 
 constexpr std::size_t kHostNameSize = 256;
-/// How long MPI_Abort and the last words may take before the process leaves by itself.
-constexpr std::chrono::seconds kAbortPatience(10);
-/// MPI_Finalize guard: how much later than the rank before it a rank speaks. Long enough for a launcher on a
-/// busy machine to end all ranks after the first has spoken, though the ranks have not begun to wait at the
-/// same moment.
-constexpr int kTurnSeconds = 5;
-
-/// MPI_Abort may itself wait for a daemon that is gone, and stderr for a reader.
-void leave_soon(int exit_code) noexcept {
-  try {
-    std::thread([exit_code] {
-      std::this_thread::sleep_for(kAbortPatience);
-      ::_exit(exit_code);
-    }).detach();
-  } catch (...) {
-    // No memory for a thread: then the alarm clock ends the process, with its signal's exit code.
-    ::alarm(static_cast<unsigned>(kAbortPatience.count()));
-  }
-}
-
-void speak(int exit_code, std::string_view last_words) noexcept {
-  try {
-    if (!last_words.empty()) log_error_line(std::string(last_words));
-    std::fflush(nullptr);
-  } catch (...) {
-    ::_exit(exit_code);
-  }
-}
 
 }  // namespace
 
@@ -104,25 +73,13 @@ MpiSession::~MpiSession() {
 }
 
 void MpiSession::finalize() noexcept {
-  std::promise<void> ended;
-  std::thread guard;
-  if (size_ > 1) {
-    // One after the other, so that one line is printed: the first to speak ends the job.
-    constexpr int kMostTurns = 8;
-    const std::chrono::duration<double> patience(patience_ + kTurnSeconds * std::min(rank_, kMostTurns));
-    guard = std::thread([this, patience, end = ended.get_future()] {
-      if (end.wait_for(patience) == std::future_status::ready) return;
-      // Not by MPI_Abort, which in the middle of MPI_Finalize makes mpirun crash or hang.
-      leave_soon(kExitError);
-      speak(kExitError, fmt::format("all is done, but another rank has not come to its end for {:.0f} s; "
-                                    "ending the job",
-                                    patience_));
-      ::_exit(kExitError);
-    });
-  }
+  std::optional<ExitGuard> guard;
+  if (size_ > 1)
+    guard.emplace(
+        patience_ + ExitGuard::turn(rank_),
+        fmt::format("all is done, but another rank has not come to its end for {:.0f} s; ending the job",
+                    patience_));
   MPI_Finalize();
-  ended.set_value();
-  if (guard.joinable()) guard.join();
 }
 
 std::string MpiSession::library() {

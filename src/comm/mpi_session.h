@@ -10,8 +10,9 @@
 
 namespace ranktune {
 
-/// MPI from start to end: made once, by the main thread, before any other thread and any communicator, and
-/// destroyed after all of them. Works with and without a launcher (then the process is a world of one rank).
+/// MPI from start to end: made once, by the main thread, before any other thread that calls MPI and any
+/// communicator, and destroyed after all of them. Works with and without a launcher (then the process is a
+/// world of one rank).
 ///
 /// The constructor sets defaults for Open MPI where the user has set none (see launch_environment.h), asks
 /// for MPI_THREAD_MULTIPLE, and turns MPI's fatal errors into Error. It throws Error when the environment

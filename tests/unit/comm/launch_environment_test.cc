@@ -12,14 +12,24 @@ namespace {
 
 using Variables = std::map<std::string, std::string>;
 
+Environment environment(const Variables& variables) {
+  return [variables](const std::string& name) -> std::optional<std::string> {
+    const auto found = variables.find(name);
+    if (found == variables.end()) return std::nullopt;
+    return found->second;
+  };
+}
+
 std::optional<std::string> mistake(const Variables& variables, int world_size) {
-  return launch_mistake(
-      [&](const std::string& name) -> std::optional<std::string> {
-        const auto found = variables.find(name);
-        if (found == variables.end()) return std::nullopt;
-        return found->second;
-      },
-      world_size);
+  return launch_mistake(environment(variables), world_size);
+}
+
+TEST(LaunchedRank, IsThatOfTheInnermostLauncher) {
+  EXPECT_EQ(launched_rank(environment({})), 0);
+  EXPECT_EQ(launched_rank(environment({{"SLURM_PROCID", "3"}})), 3);
+  EXPECT_EQ(launched_rank(environment({{"SLURM_PROCID", "3"}, {"PMIX_RANK", "2"}})), 2);
+  // below mpirun, Slurm's variable is that of its daemon
+  EXPECT_EQ(launched_rank(environment({{"SLURM_PROCID", "1"}, {"OMPI_COMM_WORLD_RANK", "6"}})), 6);
 }
 
 TEST(LaunchMistake, NothingIsWrongWithAConnectedOrSingleJob) {
