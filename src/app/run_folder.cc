@@ -66,11 +66,18 @@ void RunFolder::write(const Path& path, std::string_view text) const {
 }
 
 void RunFolder::start(const RunConfig& values) const {
+  remove(done());
+  write(config(), to_json(values).dump(2) + "\n");
+}
+
+void RunFolder::remove_rewinds() const { remove(rewinds()); }
+
+void RunFolder::remove(const Path& path) const {
+  if (!std::filesystem::exists(path)) return;  // a removal on its way while another start takes over is late
   if (allowed_) allowed_();
   std::error_code error;
-  std::filesystem::remove(done(), error);
-  require(!error, "cannot remove {}: {}", done().string(), error.message());
-  write(config(), to_json(values).dump(2) + "\n");
+  std::filesystem::remove(path, error);
+  require(!error, "cannot remove {}: {}", path.string(), error.message());
 }
 
 NewFolderOptions RunFolder::place(const Path& result) const {

@@ -46,11 +46,13 @@ class RunFolder {
   void write_model(ModelFolderOptions options, const std::vector<FinalWeight>& weights) const;
   /// What the run went back for; a new one at its beginning has none.
   void write_rewinds(std::string_view text) const;
+  void remove_rewinds() const;
   /// The mark that scripts trust: written last, by rank 0.
   void write_done(std::int64_t steps) const;
 
  private:
   void write(const Path& file, std::string_view text) const;
+  void remove(const Path& file) const;
   /// Of a result, an earlier one of which is replaced.
   NewFolderOptions place(const Path& result) const;
 

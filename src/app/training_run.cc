@@ -130,7 +130,7 @@ void TrainingRun::choose_place() {
 void TrainingRun::open_logs() {
   ownership_->commit();
   folder_.start(config_);
-  if (position_->at_beginning()) std::filesystem::remove(folder_.rewinds());
+  if (position_->at_beginning()) folder_.remove_rewinds();
   const std::int64_t next_step = position_->step() + 1;
   const auto allowed = [this] { ownership_->require_owner(); };
   metrics_.emplace(folder_.metrics(), next_step, allowed);
@@ -147,12 +147,6 @@ void TrainingRun::say_what_will_happen() const {
       session_.node_count(), at::get_num_threads(), device_.str(),
       static_cast<double>(optimizer_->layout().total()) / 1e6,
       static_cast<double>(optimizer_->state_bytes()) / 1e6);
-  if (session_.size() > config_.batch.sequences_per_step)
-    log_warning(
-        "{} ranks share {} sequences a step: some will have nothing to do; raise batch.sequences_per_step or "
-        "use "
-        "fewer ranks",
-        session_.size(), config_.batch.sequences_per_step);
   if (const std::string risk = fp16_risk(model_->decoder()); !risk.empty())
     log_warning("model.dtype = \"fp16\": {}", risk);
   if (position_->step() > 0)
@@ -168,6 +162,10 @@ void TrainingRun::make_saver() {
                      [this](SaveStage stage, std::int64_t step) {
                        if (stage == SaveStage::kFiles) injection_.at(FaultPhase::kSave, step);
                        if (stage == SaveStage::kPublish) injection_.at(FaultPhase::kPublish, step);
+                       if (stage == SaveStage::kPublish && root()) {
+                         metrics_->sync();
+                         ledger_->sync();
+                       }
                        try {
                          ownership_->require_owner();
                        } catch (const Error&) {
@@ -298,10 +296,10 @@ int TrainingRun::run(const TrainingRunOptions& options) {
 
 }  // namespace
 
-int run_training(const MpiSession& session, const RunConfig& config, const TrainingRunOptions& options) {
+int run_training(const MpiSession& session, Watchdog& watchdog, const RunConfig& config,
+                 const TrainingRunOptions& options) {
   share_cores(session, config.train.threads);
   Injection injection;
-  Watchdog watchdog(session, comm_options(config));
   const int code = TrainingRun(session, config, watchdog, injection).run(options);
   watchdog.stop();  // only now: what the run has held open may not close everywhere
   injection.at(FaultPhase::kEnd, watchdog.activity()->report().step);

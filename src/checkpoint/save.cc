@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -40,17 +41,27 @@ void rename_folder(const Path& from, const Path& to) {
   require(!error, "cannot rename {} to {}: {}", from.string(), to.string(), error.message());
 }
 
-std::string entries_text(const std::vector<ManifestEntry>& entries) {
-  Json list = Json::array();
-  for (const ManifestEntry& entry : entries) list.push_back({entry.name, entry.size, entry.hash});
-  return list.dump();
-}
+/// What a rank tells the others of its files.
+struct WriterReport {
+  std::string host;
+  double seconds = 0.0;
+  std::vector<ManifestEntry> files;
 
-void append_entries(const std::string& text, std::vector<ManifestEntry>& entries) {
-  for (const Json& item : parse_json(text, "files of another rank"))
-    entries.push_back(
-        {item.at(0).get<std::string>(), item.at(1).get<std::uint64_t>(), item.at(2).get<std::string>()});
-}
+  std::string text() const {
+    Json list = Json::array();
+    for (const ManifestEntry& entry : files) list.push_back({entry.name, entry.size, entry.hash});
+    return Json{{"host", host}, {"seconds", seconds}, {"files", std::move(list)}}.dump();
+  }
+
+  static WriterReport parse(const std::string& text) {
+    const Json json = parse_json(text, "report of another rank");
+    WriterReport report{.host = json.at("host"), .seconds = json.at("seconds"), .files = {}};
+    for (const Json& item : json.at("files"))
+      report.files.push_back(
+          {item.at(0).get<std::string>(), item.at(1).get<std::uint64_t>(), item.at(2).get<std::string>()});
+    return report;
+  }
+};
 
 /// The steps of one save; each is local, the collective order is in save_checkpoint().
 class Save {
@@ -74,6 +85,8 @@ class Save {
   void prepare(std::uint64_t bytes_of_all) const {
     if (rank_ != 0) return;
     reach(SaveStage::kBegin);
+    if (!std::filesystem::exists(setup_.root))
+      log_warning("{} is gone, and all checkpoints in it; it is made anew", setup_.root.string());
     make_folders(setup_.root);
     remove_stale_temporaries(setup_.root, setup_.attempt);
     const std::uint64_t free = free_bytes(setup_.root);
@@ -88,11 +101,16 @@ class Save {
   /// Every rank: its own files, on disk when this returns.
   void write_files() {
     wait_until_visible(temporary_, setup_.visibility_patience);
+    const auto begin = std::chrono::steady_clock::now();
     const std::string name = optimizer_file_name({.part = rank_, .parts = ranks_});
     write_optimizer_file(temporary_ / name, snapshot_.optimizer, setup_.identity.layout.hash());
     add_entry(name);
     reach(SaveStage::kFiles);
-    if (rank_ != 0) return;
+    if (rank_ == 0) write_common_files();
+    report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
+
+  void write_common_files() {
     for (const CheckpointFile& file : snapshot_.files) {
       require_plain_name(file.name, "checkpoint");
       file.write(temporary_ / file.name);
@@ -105,12 +123,17 @@ class Save {
     add_entry(trainer);
   }
 
-  std::string own_entries() const { return entries_text(entries_); }
+  std::string own_report() const { return report_.text(); }
 
   /// Every rank: what all of them wrote is seen from here.
-  void see_files(const std::vector<std::string>& entries_of_ranks) {
+  void see_files(const std::vector<std::string>& reports) {
     manifest_ = {.step = snapshot_.step, .validation_loss = snapshot_.validation_loss, .files = {}};
-    for (const std::string& text : entries_of_ranks) append_entries(text, manifest_.files);
+    for (std::size_t rank = 0; rank < reports.size(); ++rank) {
+      WriterReport report = WriterReport::parse(reports[rank]);
+      std::ranges::move(report.files, std::back_inserter(manifest_.files));
+      if (report.seconds <= slowest_.seconds) continue;
+      slowest_ = {.rank = static_cast<int>(rank), .host = std::move(report.host), .seconds = report.seconds};
+    }
     std::ranges::sort(manifest_.files, {}, &ManifestEntry::name);
     Manifest::parse(manifest_.text(), "manifest of the new checkpoint");  // finds a name given twice
     wait_until_visible(temporary_, manifest_.files, setup_.visibility_patience);
@@ -145,6 +168,7 @@ class Save {
   }
 
   std::uint64_t bytes() const { return manifest_.bytes(); }
+  const SlowestWriter& slowest() const { return slowest_; }
 
   void reach(SaveStage stage) const {
     if (setup_.at_stage) setup_.at_stage(stage, snapshot_.step);
@@ -153,7 +177,7 @@ class Save {
  private:
   void add_entry(const std::string& name) {
     if (setup_.progress) setup_.progress();
-    entries_.push_back(describe_file(temporary_, name, setup_.progress));
+    report_.files.push_back(describe_file(temporary_, name, setup_.progress));
   }
 
   void put_in_place() const {
@@ -192,7 +216,8 @@ class Save {
   const CheckpointSnapshot& snapshot_;
   int rank_, ranks_;
   Path temporary_, place_;
-  std::vector<ManifestEntry> entries_;  ///< of this rank's files
+  WriterReport report_{.host = host_name(), .files = {}};  ///< of this rank
+  SlowestWriter slowest_;
   Manifest manifest_;
 };
 
@@ -216,8 +241,8 @@ std::string run(Save& save, Communicator& control) {
   std::string failure = failure_anywhere(control, [&] { save.prepare(static_cast<std::uint64_t>(bytes)); });
   if (failure.empty()) failure = failure_anywhere(control, [&] { save.write_files(); });
   if (!failure.empty()) return failure;
-  const std::vector<std::string> entries = all_gather_strings(control, save.own_entries());
-  failure = failure_anywhere(control, [&] { save.see_files(entries); });
+  const std::vector<std::string> reports = all_gather_strings(control, save.own_report());
+  failure = failure_anywhere(control, [&] { save.see_files(reports); });
   if (!failure.empty()) return failure;
   return failure_anywhere(control, [&] { save.publish(); });
 }
@@ -233,6 +258,7 @@ SaveResult save_checkpoint(const SaveSetup& setup, const CheckpointSnapshot& sna
   result.saved = result.failure.empty();
   if (result.saved) {
     result.bytes = save.bytes();
+    result.slowest = save.slowest();
     result.pruned = save.prune();
   } else {
     save.remove_temporary();

@@ -35,6 +35,13 @@ struct SaveSetup {
   std::function<void()> progress = {};  ///< called now and then while this rank writes; may be empty
 };
 
+/// The rank that took longest to write its own files.
+struct SlowestWriter {
+  int rank = 0;
+  std::string host;
+  double seconds = 0.0;
+};
+
 /// The same on every rank.
 struct SaveResult {
   bool saved = false;
@@ -42,6 +49,7 @@ struct SaveResult {
   std::string failure;  ///< "rank 1 (host n2): …" where not saved; logged as a warning as well
   std::uint64_t bytes = 0;
   double seconds = 0.0;
+  SlowestWriter slowest = {};       ///< where saved
   std::vector<std::string> pruned;  ///< rank 0 only
 };
 

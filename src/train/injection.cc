@@ -34,6 +34,7 @@ constexpr std::array kKinds{
     Entry{"throw", FaultKind::kThrow, "an error of this rank alone"},
     Entry{"oom", FaultKind::kOom, "gets no more memory"},
     Entry{"nan", FaultKind::kNan, "NaN in a gradient"},
+    Entry{"nan-loss", FaultKind::kNanLoss, "NaN instead of a loss"},
     Entry{"stall", FaultKind::kStall, "sleeps for seconds=S (for ever)"},
     Entry{"slow-disk", FaultKind::kSlowDisk, "every save takes seconds=S (10) longer"},
 };
@@ -86,6 +87,8 @@ Number number_in(std::string_view value, Number low, Number high, std::string_vi
   return number;
 }
 
+/// What becomes a number of the step, and needs no phase.
+bool spoils_numbers(FaultKind kind) { return kind == FaultKind::kNan || kind == FaultKind::kNanLoss; }
 bool sleeps(FaultKind kind) { return kind == FaultKind::kStall || kind == FaultKind::kSlowDisk; }
 
 void set_key(Fault& fault, std::string_view key, std::string_view value, std::string_view text) {
@@ -101,7 +104,7 @@ void set_key(Fault& fault, std::string_view key, std::string_view value, std::st
     fault.attempt = number_in(value, std::int64_t{1}, kManySteps, key, text);
   } else if (key == "phase") {
     fault.phase = find_entry(kPhases, value, "phase", text).value;
-    if (fault.kind == FaultKind::kNan) refuse(text, "a gradient has no phase: leave phase out");
+    if (spoils_numbers(fault.kind)) refuse(text, "a gradient or loss has no phase: leave phase out");
     if (fault.kind == FaultKind::kSlowDisk && fault.phase != FaultPhase::kSave)
       refuse(text, "a disk is slow in phase=save only");
   } else if (key == "seconds") {
@@ -158,6 +161,7 @@ void strike(const Fault& fault, std::int64_t step) {
       std::this_thread::sleep_for(std::chrono::duration<double>(fault.seconds));
       return;
     case FaultKind::kNan:
+    case FaultKind::kNanLoss:
       return;
   }
 }
@@ -211,12 +215,12 @@ void Injection::arm(const std::vector<Fault>& faults, const RankPlace& place) {
   }
 }
 
-std::vector<Fault> Injection::due(FaultPhase phase, std::int64_t step, bool gradient) {
+std::vector<Fault> Injection::due(FaultPhase phase, std::int64_t step,
+                                  const std::function<bool(FaultKind)>& wanted) {
   const std::lock_guard lock(mutex_);
   std::vector<Fault> found;
   for (Armed& each : armed_) {
-    const bool of_gradient = each.fault.kind == FaultKind::kNan;
-    if (each.struck || of_gradient != gradient || each.fault.phase != phase || step < each.fault.step)
+    if (each.struck || !wanted(each.fault.kind) || each.fault.phase != phase || step < each.fault.step)
       continue;
     each.struck = each.fault.kind != FaultKind::kSlowDisk;
     found.push_back(each.fault);
@@ -226,9 +230,11 @@ std::vector<Fault> Injection::due(FaultPhase phase, std::int64_t step, bool grad
 }
 
 void Injection::at(FaultPhase phase, std::int64_t step) {
-  for (const Fault& fault : due(phase, step, false)) strike(fault, step);
+  for (const Fault& fault : due(phase, step, std::not_fn(spoils_numbers))) strike(fault, step);
 }
 
-bool Injection::spoils_gradient(std::int64_t step) { return !due(FaultPhase::kStep, step, true).empty(); }
+bool Injection::spoils(FaultKind kind, std::int64_t step) {
+  return !due(FaultPhase::kStep, step, [kind](FaultKind other) { return other == kind; }).empty();
+}
 
 }  // namespace ranktune

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@ enum class FaultKind {
   kThrow,     ///< an error on this rank alone
   kOom,       ///< no more memory from now on, and some is asked for
   kNan,       ///< NaN in a gradient
+  kNanLoss,   ///< NaN instead of a loss
   kStall,     ///< the thread sleeps
   kSlowDisk,  ///< every save sleeps
 };
@@ -63,16 +65,18 @@ class Injection {
 
   /// To be called where `phase` is met in `step` (counted from 1). May not return, or throw.
   void at(FaultPhase phase, std::int64_t step);
-  /// Whether a gradient of this step is to become NaN.
-  bool spoils_gradient(std::int64_t step);
+  /// Whether a gradient, or the loss, of this rank's next slot of this step is to become NaN.
+  bool spoils_gradient(std::int64_t step) { return spoils(FaultKind::kNan, step); }
+  bool spoils_loss(std::int64_t step) { return spoils(FaultKind::kNanLoss, step); }
 
  private:
   struct Armed {
     Fault fault;
     bool struck = false;
   };
-  /// The faults due now, marked as struck and announced.
-  std::vector<Fault> due(FaultPhase phase, std::int64_t step, bool gradient);
+  /// The faults due now among those that `wanted` accepts, marked as struck and announced.
+  std::vector<Fault> due(FaultPhase phase, std::int64_t step, const std::function<bool(FaultKind)>& wanted);
+  bool spoils(FaultKind kind, std::int64_t step);
 
   std::mutex mutex_;
   std::vector<Armed> armed_;

@@ -52,6 +52,11 @@ void MetricsLog::rewind(std::int64_t first_step) {
 
 MetricsLog::~MetricsLog() { ::close(descriptor_); }
 
+void MetricsLog::sync() const {
+  if (::fdatasync(descriptor_) != 0)
+    log_warning("{} may lose its last lines in a power cut{}", path_.string(), errno_text());
+}
+
 void MetricsLog::write(const OrderedJson& record) {
   const bool warned = !pending_.empty();
   pending_ += record.dump() + "\n";

@@ -27,6 +27,10 @@ class MetricsLog {
   /// log, and are written with the next one that can be.
   void write(const OrderedJson& record);
 
+  /// What has been written is on disk when this returns: a checkpoint must not outlive the lines of its
+  /// steps. May be called beside write(), from another thread. A failure is a warning.
+  void sync() const;
+
  private:
   void open(std::int64_t first_step);
 

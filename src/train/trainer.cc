@@ -94,6 +94,7 @@ Trainer::StepSums Trainer::accumulate(const StepBatch& batch) {
         slot_gradients(parts_.decoder, batch.slots[s], parts_.trainable.leaves(), mode, scale);
     if (parts_.injection.spoils_gradient(batch.step + 1))
       slot.gradients.front() = torch::full_like(parts_.trainable.leaves().front(), std::nan(""));
+    if (parts_.injection.spoils_loss(batch.step + 1)) slot.loss_sum = std::nan("");
     sums.slots.push_back({s, slot.loss_sum});
     if (is_countable_loss(slot.loss_sum))
       sums.loss += loss_to_fixed(slot.loss_sum);
@@ -104,6 +105,18 @@ Trainer::StepSums Trainer::accumulate(const StepBatch& batch) {
   }
   sums.stop_requests = StopSignal::received() != 0 ? 1 : 0;
   return sums;
+}
+
+/// Said of the first step, as the others are much like it.
+void Trainer::warn_of_idle_ranks(const StepBatch& batch) {
+  if (std::exchange(idle_ranks_told_, true) || parts_.control.rank() != 0) return;
+  const std::size_t slots = batch.slots.size();
+  if (slots >= static_cast<std::size_t>(parts_.control.size())) return;
+  log_warning(
+      "{} ranks share the {} slots of step {}: some have nothing to do; raise batch.sequences_per_step, "
+      "lower "
+      "batch.tokens_per_slot, or use fewer ranks",
+      parts_.control.size(), slots, batch.step + 1);
 }
 
 /// A step that changed nothing; more of them in a row than a batch or two can explain are an error.
@@ -217,6 +230,7 @@ Trainer::StepEnd Trainer::train_step(StepFeed& feed, std::int64_t step) {
   parts_.injection.at(FaultPhase::kStep, step + 1);
   const StepBatch batch = feed.next();
   require(batch.step == step, "the data feed delivered step {} instead of {}", batch.step, step);
+  warn_of_idle_ranks(batch);
   const std::optional<double> loss_scale = scaler_ ? std::optional(scaler_->scale()) : std::nullopt;
   StepSums sums = accumulate(batch);
   parts_.injection.at(FaultPhase::kReduce, step + 1);
@@ -325,7 +339,10 @@ double Trainer::validate(const ValidationSet& validation, std::int64_t done) {
 void Trainer::save(std::int64_t done, std::optional<double> validation_loss) {
   parts_.watchdog.enter(Phase::kCheckpoint, done);
   const auto begin = Clock::now();
-  note_saved(parts_.saver.finish());  // never a second copy in memory: a slow disk slows the training down
+  // Never a second copy in memory: a slow disk slows the training down.
+  const std::optional<SaveResult> previous = parts_.saver.finish();
+  warn_of_slow_save(previous, seconds_since(begin));
+  note_saved(previous);
   CheckpointSnapshot snapshot;
   snapshot.step = done;
   snapshot.validation_loss = validation_loss;
@@ -341,6 +358,19 @@ void Trainer::save(std::int64_t done, std::optional<double> validation_loss) {
   parts_.saver.start(std::move(snapshot));
   save_cost_ = {.step = done, .blocking = seconds_since(begin), .interval = seconds_since(interval_begin_)};
   interval_begin_ = Clock::now();
+}
+
+/// Once a run: where training has waited for the save before.
+void Trainer::warn_of_slow_save(const std::optional<SaveResult>& result, double waited) {
+  constexpr double kShare = 0.1, kNotable = 0.5;  // of the interval; seconds
+  if (!result || waited < std::max(kNotable, kShare * seconds_since(interval_begin_))) return;
+  if (std::exchange(slow_save_told_, true) || parts_.control.rank() != 0) return;
+  progress_->finish();
+  log_warning(
+      "training waited {:.1f} s until {} was written, for {:.1f} s of which rank {} on host {} wrote its "
+      "part; "
+      "a faster disk or a larger checkpoint.every avoids that",
+      waited, result->name, result->slowest.seconds, result->slowest.rank, result->slowest.host);
 }
 
 /// What became of a save, once it is known.

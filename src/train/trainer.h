@@ -103,11 +103,13 @@ class Trainer {
   bool settle(const StepBatch& batch, const StepSums& sums, const StepOutcome& outcome);
   bool lower_scale(const StepBatch& batch, const StepSums& sums);
   bool guard_step(const StepBatch& batch, const StepSums& sums, const StepOutcome& outcome);
+  void warn_of_idle_ranks(const StepBatch& batch);
   void count_skipped(std::int64_t step, const std::string& reason);
   void report(const StepReport& report, double waited_in_all);
   double validate(const ValidationSet& validation, std::int64_t done);
   void save(std::int64_t done, std::optional<double> validation_loss);
   void note_saved(const std::optional<SaveResult>& result);
+  void warn_of_slow_save(const std::optional<SaveResult>& result, double waited);
 
   TrainerOptions options_;
   TrainerParts parts_;
@@ -121,6 +123,7 @@ class Trainer {
   std::int64_t tokens_seen_ = 0;
   BestLosses best_losses_;
   bool last_save_worked_ = true;
+  bool idle_ranks_told_ = false, slow_save_told_ = false;
 
   /// Of the checkpoint being saved: how long the training stood still for it, and the time since the one
   /// before.

@@ -22,6 +22,22 @@ grep -q "step 5: slot .* on rank 1 .*NaN or infinity in a gradient, first of .*;
 grep -q "going on after step 4 from" "$work/transient.log" || { cat "$work/transient.log"; fail "it did not go back to step 4"; }
 same_adapter plain transient
 
+# a loss that is none, with gradients that are some: back, left out, or the end
+said() { grep -Eq "$2" "$work/$1.log" || { cat "$work/$1.log"; fail "$1.log does not say: $2"; }; } # NAME TEXT
+no_loss() { # NAME POLICY RANKS RANK
+  status=0
+  train "$3" "$1" --set "guard.non_finite=$2" --inject "nan-loss:rank=$4,step=5" 2>"$work/$1.log" || status=$?
+  said "$1" "step 5.*: slot [0-9]+ on rank $4 \\(host .*\\), rows [0-9, ]+: its loss is -?nan"
+}
+no_loss loss_back rewind 2 1
+[[ $status == 0 ]] || fail "exit code $status"
+same_adapter plain loss_back
+no_loss loss_left_out skip 3 2
+[[ $status == 0 && $(skipped loss_left_out) == 5 ]] || { events loss_left_out; fail "not step 5 alone was left out (exit code $status)"; }
+no_loss loss_ends stop 2 0
+[[ $status == 1 && $(grep -c "error: " "$work/loss_ends.log") == 1 ]] || { cat "$work/loss_ends.log"; fail "exit code $status"; }
+said loss_ends "error: step 5: .*guard.non_finite = \"stop\": look at these rows"
+
 # a scale at which some of the steps overflow, and not the first
 half() { # RANKS NAME ARGS...
   train "$1" "$2" --set model.dtype=fp16 --set "loss_scale.initial=$scale" --set "loss_scale.minimum=$scale" --set train.max_steps=10 \
@@ -77,6 +93,10 @@ spiky 1 spikes --set guard.loss_spike=skip
 events spikes | grep "loss_spike" >/dev/null || { tail -n 20 "$work/spikes/metrics.jsonl"; fail "no spike"; }
 grep -q "changed nothing: its loss .* times the median of the last 8, most of it in slot 0 on rank 0 .* rows [0-9]*, loss" "$work/spikes.log" ||
   { cat "$work/spikes.log"; fail "the message lacks slot or row"; }
+status=0
+spiky 2 spike_ends --set guard.loss_spike=stop || status=$?
+[[ $status == 1 && $(grep -c "error: " "$work/spike_ends.log") == 1 ]] || { cat "$work/spike_ends.log"; fail "exit code $status"; }
+said spike_ends "error: step [0-9]+: its loss .* times the median of the last 8, most of it in slot 0 on rank [01] .* rows [0-9]+, loss .*; guard.loss_spike = \"stop\""
 spiky 1 back --set guard.loss_spike=rewind
 spiky 2 back2 --set guard.loss_spike=rewind
 same_adapter back back2

@@ -67,9 +67,13 @@ def bad_chunk(lab: Lab):
     whole = lab.work / "whole.h5"
     train = lab.work / "train.h5"
     shutil.copy(train, whole)
+    with Job(run, 2) as job:
+        job.until_steps(8)
+        job.process.send_signal(signal.SIGTERM)
+        job.expect_end(INTERRUPTED, None)
     spoil_tokens(train)
     with Job(run, 2) as job:
-        job.expect_end(ERROR, rf"^ranktune\[rank 0 {HOST}\]: error: .*train\.h5.*", within=60)
+        job.expect_end(ERROR, rf"^ranktune\[rank 0 {HOST}\]: error: .*train\.h5: dataset /(tokens|loss_mask): cannot be read, .*Fletcher32 checksum", within=60)
     shutil.copy(whole, train)
     run.finish(2)
 

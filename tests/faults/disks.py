@@ -95,7 +95,9 @@ def vanished(lab: Lab):
         for _ in range(3):
             shutil.rmtree(run.checkpoints, ignore_errors=True)
             saves_again(job, run)
-        job.expect_done()
+        text = job.expect_done()
+    if not re.search(rf"^ranktune\[rank 0 {HOST}\]: warning: {run.checkpoints} is gone, and all checkpoints in it", text, re.MULTILINE):
+        raise Failed(f"nothing says that the checkpoints are gone:\n{text}")
     run.expect_undisturbed_result()
 
 

@@ -1,4 +1,5 @@
 """Faults inside one rank, whose process lives: no memory left, a NaN in its gradient, a disk too slow."""
+import re
 import time
 
 from lab import ERROR, HOST, Failed, Job, Lab, Run
@@ -41,7 +42,9 @@ def slow_disk(lab: Lab):
             if unfinished:
                 beside.add(run.done_steps())
             time.sleep(0.01)
-        job.expect_done()
+        text = job.expect_done()
+    if not re.search(rf"warning: training waited .* s until step-\d+ was written, for .* of which rank 1 on host {HOST} wrote", text):
+        raise Failed(f"nothing says whose disk is slow:\n{text}")
     saves = run.saves()
     if most != 1:
         raise Failed(f"{most} checkpoints were being written at once")

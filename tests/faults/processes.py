@@ -39,6 +39,23 @@ def stall(run: Run, ranks: int, victim: int):
                        within=3 * STALL_TIMEOUT + 10)
 
 
+def stall_while_saving(run: Run, ranks: int, victim: int):
+    """The same in the middle of a checkpoint, which may be gone, but no earlier one is."""
+    with Job(run, ranks, "--set", f"comm.timeout={STALL_TIMEOUT}") as job:
+        pid = job.until_steps(2)[victim]
+        job.until_saving()
+        os.kill(pid, signal.SIGSTOP)
+        job.expect_end(ERROR, rf"rank {victim} on host {HOST} has not answered for \d+ s", within=3 * STALL_TIMEOUT + 10)
+
+
+def stall_at_start(run: Run, ranks: int, victim: int):
+    """A rank that never comes to MPI_Init: the others say for what they have waited, one of them aloud."""
+    with Job(run, ranks, "--set", f"comm.timeout={STALL_TIMEOUT}") as job:
+        os.kill(job.until(lambda: job.rank_pids().get(victim), "the rank's process", pause=0.001), signal.SIGSTOP)
+        job.expect_end(ERROR, rf"rank \d on host {HOST} has waited {STALL_TIMEOUT} s \(comm.timeout\) for the start of all ranks",
+                       within=3 * STALL_TIMEOUT + 10)
+
+
 def ask(run: Run, ranks: int, number: int, whom):
     """A request to stop, to `whom` (a function of the job): all ranks end together after their step, with a checkpoint."""
     with Job(run, ranks) as job:
@@ -95,6 +112,7 @@ def drill(lab: Lab):
     ask(run, 3, signal.SIGUSR1, launcher)
     ask(run, 2, signal.SIGINT, launcher)
     ask(run, 3, signal.SIGTERM, all_ranks)
+    ask(run, 2, signal.SIGUSR1, all_ranks)
     ask(run, 3, signal.SIGTERM, one_rank(2))
     ask(run, 2, signal.SIGUSR1, one_rank(0))
     ask_at_start(run, 2)
@@ -103,6 +121,8 @@ def drill(lab: Lab):
     run = Run(lab, "stalled")
     stall(run, 3, 0)
     stall(run, 3, 2)
+    stall_while_saving(run, 2, 1)
+    stall_at_start(run, 3, 0)
     run.finish(2)
 
     run = Run(lab, "ending")

@@ -25,6 +25,7 @@ for launcher in srun mpirun; do
   job=$(warned "$launcher")
   expect_state "$job" COMPLETED 1
   expect_log "$launcher" "interrupted with a checkpoint; back into the queue (restart 1 of 5)"
+  expect_resumed "$launcher" 10
   expect_same_adapter undisturbed "$launcher"
 done
 

@@ -61,6 +61,11 @@ expect_state() { # JOB STATE RESTARTS
     fail "job $1 is $(job_field "$1" JobState) after $(job_field "$1" Restarts) restarts, not $2 after $3"
 }
 expect_log() { grep -q "$2" "$work/$1.log" || fail "$1.log does not say: $2"; } # NAME TEXT
+expect_resumed() { # NAME STEP: in its last life it went on after that step or a later one
+  local step
+  step=$(sed -nE 's/.*resuming after step ([0-9]+) from.*/\1/p' "$work/$1.log" | tail -n 1)
+  ((${step:-0} >= $2)) || fail "$1.log says that it went on after step ${step:-0}, not $2"
+}
 expect_same_adapter() { # NAME NAME
   cmp "$work/$1/adapter/adapter_model.safetensors" "$work/$2/adapter/adapter_model.safetensors" || fail "$1 and $2 differ"
 }

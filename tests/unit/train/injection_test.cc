@@ -62,6 +62,7 @@ TEST(ParseFault, SaysWhatIsWrong) {
   refused("stall:code=1", "code belongs to exit");
   refused("exit:code=256", "code is \"256\", not a number from 0 to 255");
   refused("nan:phase=save", "leave phase out");
+  refused("nan-loss:phase=save", "leave phase out");
   refused("slow-disk:phase=step", "in phase=save only");
 }
 
@@ -72,8 +73,8 @@ TEST(Injection, RefusesARankThatDoesNotExist) {
 }
 
 TEST(FaultHelp, NamesEveryKindAndPhase) {
-  for (const char* word : {"kill", "stop", "exit", "throw", "oom", "nan", "stall", "slow-disk", "reduce",
-                           "validation", "save", "publish", "export", "end"})
+  for (const char* word : {"kill", "stop", "exit", "throw", "oom", "nan", "nan-loss", "stall", "slow-disk",
+                           "reduce", "validation", "save", "publish", "export", "end"})
     EXPECT_THAT(fault_help(), testing::HasSubstr(std::string("  ") + word + " "));
 }
 
@@ -109,6 +110,14 @@ TEST(Injection, GradientsAreSpoiledOnce) {
   EXPECT_FALSE(strikes(injection, FaultPhase::kStep, 2));
   EXPECT_TRUE(injection.spoils_gradient(2));
   EXPECT_FALSE(injection.spoils_gradient(3));
+}
+
+TEST(Injection, LossesAreSpoiledOnceAndNoGradients) {
+  Injection injection({parse_fault("nan-loss:step=2")}, {});
+  EXPECT_FALSE(injection.spoils_loss(1));
+  EXPECT_FALSE(injection.spoils_gradient(2));
+  EXPECT_TRUE(injection.spoils_loss(2));
+  EXPECT_FALSE(injection.spoils_loss(3));
 }
 
 TEST(Injection, ASlowDiskIsSlowAtEverySave) {
