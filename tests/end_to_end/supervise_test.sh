@@ -7,12 +7,13 @@ set -euo pipefail
 trap 'pkill -KILL -f "run.dir=$work/" || true; rm -rf "$work"' EXIT # stopped ranks would stay for ever
 make_data
 train 2 plain 2>/dev/null
+hosts=() # launch/mpi's --host LIST, where there is one
 supervise() { # NAME [OPTIONS...] -- [ARGS of train...]
   local name=$1 options=()
   shift
   while [[ $1 != -- ]]; do options+=("$1"); shift; done
   shift
-  "$project/launch/supervise" "${options[@]}" -- "$project/launch/mpi" -n 2 "$ranktune" train "$work/train.toml" \
+  "$project/launch/supervise" "${options[@]}" -- "$project/launch/mpi" -n 2 "${hosts[@]}" "$ranktune" train "$work/train.toml" \
     --set "run.dir=$work/$name" "$@" 2>"$work/$name.log"
 }
 expect() { # NAME CODE TEXT...: how the last one ended, and what it said
@@ -38,6 +39,15 @@ status=0
 supervise fewer --backoff 0 --allow-fewer-ranks -- --inject exit:rank=1 --inject exit:rank=1,attempt=2 || status=$?
 expect fewer 0 "going on with 1 ranks; restart 2 of 5"
 same_adapter plain fewer
+# one of two hosts cannot be reached from the first start on: mpirun starts nothing
+printf '#!/usr/bin/env bash\nexit 255\n' >"$work/agent"
+chmod +x "$work/agent"
+status=0
+hosts=(--host "localhost:1,there:1")
+OMPI_MCA_plm_rsh_agent="$work/none:$work/agent -q" supervise lost --backoff 0 --allow-fewer-ranks -- || status=$?
+hosts=()
+expect lost 0 "exit code 255 .*; host there cannot be reached: going on with 1 ranks on localhost:1; restart 1 of 5"
+same_adapter plain lost
 
 # wrong usage is not tried twice, and nothing to supervise is said at once
 status=0
