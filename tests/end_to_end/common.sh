@@ -56,6 +56,14 @@ for line in open(sys.argv[1]):
 tree() { # everything in $work but what the tests themselves log; a folder's time says nothing
   find "$work" -mindepth 1 -name refusal.log -prune -o -type d -printf '%P/\n' -o -printf '%P %s %T@\n' | sort
 }
+# peak INPUT OUTPUT COMMAND...: runs it with that input and output and prints its peak memory in KiB
+peak() { python3 - "$@" <<'PY'
+import resource, subprocess, sys
+with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as target:
+    subprocess.run(sys.argv[3:], stdin=source, stdout=target, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+PY
+}
 # expect_refusal CODE TEXT COMMAND...: within 30 s the command ends with that exit code and one error line that holds TEXT;
 # nothing in $work is changed, made or removed
 expect_refusal() {

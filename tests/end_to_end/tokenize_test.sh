@@ -23,14 +23,6 @@ with open(sys.argv[1] + "/many.jsonl", "w") as out:
     for i in range(16000):
         out.write(json.dumps({"text": "%d " % i + "春 <|im_end|> w\"\n" * rng.randrange(40)}, ensure_ascii=False) + "\n")
 PY
-# peak INPUT ARGS...: runs the command and prints its peak memory in KiB
-peak() { python3 - "$@" <<'PY'
-import resource, subprocess, sys
-with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as target:
-    subprocess.run(sys.argv[3:], stdin=source, stdout=target, check=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-PY
-}
 small=$(peak "$work/texts.jsonl" "$work/few" "$ranktune" tokenize --model "$work/model" --threads 1)
 large=$(peak "$work/many.jsonl" "$work/one" "$ranktune" tokenize --model "$work/model" --threads 1)
 input=$(($(stat -c %s "$work/many.jsonl") / 1024))
