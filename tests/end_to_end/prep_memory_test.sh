@@ -12,13 +12,13 @@ for i in range(int(sys.argv[1])):
     answer = " ".join(str(rng.randrange(10**6)) for _ in range(280))
     print(json.dumps({"messages": [{"role": "user", "content": f"Count from {i}"}, {"role": "assistant", "content": answer}]}))' "$1"
 }
-rows 2000 >"$work/small.jsonl"
-rows 20000 >"$work/large.jsonl"
+rows 10000 >"$work/small.jsonl" # more than is on its way at a time
+rows 30000 >"$work/large.jsonl"
 prep() { # NAME ARGS... -> peak memory in KiB
   peak /dev/null "$work/$1.log" "$ranktune" prep --model "$work/model" --output "$work/$1.h5" --max-length 4096 "${@:2}" 2>"$work/$1.errors" ||
     { cat "$work/$1.errors" >&2; fail "prep of $1"; }
 }
-bound() { # WHAT SMALL LARGE: the ten times larger input takes no more than a part of its own size beyond the small one
+bound() { # WHAT SMALL LARGE: the larger input takes no more than a part of its own size beyond the small one
   local more=$((($(stat -c %s "$work/large.jsonl") - $(stat -c %s "$work/small.jsonl")) / 1024))
   (($3 - $2 < more / 3)) || fail "$1: $more KiB more of input took $(($3 - $2)) KiB more of memory ($2 -> $3)"
 }
