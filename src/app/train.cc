@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <optional>
 
 #include "app/commands.h"
 #include "app/error_text.h"
@@ -13,6 +14,7 @@
 #include "base/log.h"
 #include "comm/collectives.h"
 #include "comm/exit_guard.h"
+#include "comm/launch_environment.h"
 #include "comm/make_communicator.h"
 #include "comm/mpi_session.h"
 #include "comm/watchdog.h"
@@ -63,13 +65,24 @@ void agree(const MpiSession& session, Watchdog& watchdog, const OwnArguments& ow
       other - texts.begin(), session.hosts()[static_cast<std::size_t>(other - texts.begin())], file));
 }
 
+/// What a rank says that has waited in MPI_Init for others, before a watchdog could.
+std::string late_start(double seconds) {
+  return fmt::format(
+      "rank {} on host {} has waited {:.0f} s (comm.timeout) for the start of all ranks: another one hangs, "
+      "or "
+      "did not start; ending the job",
+      launched_rank(process_environment()), host_name(), seconds);
+}
+
 /// Errors that every rank meets alike (they throw the same text) are said once, by rank 0; an error of one
 /// rank alone ends the job, because the others wait for it.
 int run_in_job(const TrainArguments& arguments) {
   const StopSignal stop_signal;  // first: a signal during the start is a request to stop, too
   const OwnArguments own(arguments);
   const CommOptions comm = comm_options(own.config.values);
-  std::unique_ptr<ExitGuard> guard = guard_start(comm.timeout);
+  std::optional<ExitGuard> guard;
+  guard.emplace(comm.timeout + ExitGuard::turn(launched_rank(process_environment())),
+                late_start(comm.timeout));
   MpiSession session;
   session.set_patience(comm.timeout);
   set_log_rank(session.rank(), session.size());

@@ -1,6 +1,5 @@
 #include "comm/exit_guard.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,7 +9,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "comm/launch_environment.h"
 
 namespace ranktune {
 namespace {
@@ -42,9 +40,13 @@ void speak(int exit_code, std::string_view last_words) noexcept {
 }
 
 ExitGuard::ExitGuard(double seconds, std::string last_words)
-    : thread_([limit = std::chrono::duration<double>(seconds), words = std::move(last_words),
-               well = all_is_well_.get_future()] {
-        if (well.wait_for(limit) == std::future_status::ready) return;
+    : thread_([seconds, words = std::move(last_words), well = all_is_well_.get_future()] {
+        // In slices: time in which the whole process was stopped is no time it has waited.
+        constexpr double kSlice = 0.25;
+        for (double left = seconds; left > 0; left -= kSlice) {
+          const std::chrono::duration<double> slice(std::min(left, kSlice));
+          if (well.wait_for(slice) == std::future_status::ready) return;
+        }
         leave_soon(kExitError);
         speak(kExitError, words);
         ::_exit(kExitError);
@@ -58,15 +60,6 @@ ExitGuard::~ExitGuard() {
 double ExitGuard::turn(int rank) {
   constexpr int kTurnSeconds = 5, kMostTurns = 8;
   return kTurnSeconds * std::min(rank, kMostTurns);
-}
-
-std::unique_ptr<ExitGuard> guard_start(double seconds) {
-  const int rank = launched_rank(process_environment());
-  return std::make_unique<ExitGuard>(
-      seconds + ExitGuard::turn(rank),
-      fmt::format("rank {} on host {} has waited {:.0f} s (comm.timeout) for the start of all ranks: another "
-                  "one hangs, or did not start; ending the job",
-                  rank, host_name(), seconds));
 }
 
 }  // namespace ranktune

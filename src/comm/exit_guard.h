@@ -1,7 +1,6 @@
 #pragma once
 
 #include <future>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -34,9 +33,5 @@ class ExitGuard {
   std::promise<void> all_is_well_;
   std::thread thread_;
 };
-
-/// Guards the start of a job of several ranks, from before MPI_Init until a watchdog watches. The launcher's
-/// environment tells which rank this is.
-std::unique_ptr<ExitGuard> guard_start(double seconds);
 
 }  // namespace ranktune

@@ -368,7 +368,7 @@ std::vector<Option> machinery() {
        .unused = unless_validating,
        .formerly = "checkpoint.best"},
       {.name = "comm.timeout",
-       .meaning = "seconds after which a rank that does not answer ends the job",
+       .meaning = "seconds after which a rank that does not answer, or does not start, ends the job",
        .field = [](RunConfig& c) -> OptionField { return &c.comm.timeout; },
        .range = from_to(1, 86400),
        .affects_result = false},

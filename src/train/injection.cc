@@ -27,6 +27,8 @@ struct Entry {
   Value value;
   const char* meaning;
 };
+template <typename Value>
+Entry(const char*, Value, const char*) -> Entry<Value>;  // clang deduces none for an aggregate
 constexpr std::array kKinds{
     Entry{"kill", FaultKind::kKill, "SIGKILL"},
     Entry{"stop", FaultKind::kStop, "SIGSTOP"},

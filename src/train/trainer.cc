@@ -363,14 +363,14 @@ void Trainer::save(std::int64_t done, std::optional<double> validation_loss) {
 /// Once a run: where training has waited for the save before.
 void Trainer::warn_of_slow_save(const std::optional<SaveResult>& result, double waited) {
   constexpr double kShare = 0.1, kNotable = 0.5;  // of the interval; seconds
-  if (!result || waited < std::max(kNotable, kShare * seconds_since(interval_begin_))) return;
+  if (!result || !result->saved || waited < std::max(kNotable, kShare * seconds_since(interval_begin_)))
+    return;
   if (std::exchange(slow_save_told_, true) || parts_.control.rank() != 0) return;
   progress_->finish();
   log_warning(
-      "training waited {:.1f} s until {} was written, for {:.1f} s of which rank {} on host {} wrote its "
-      "part; "
-      "a faster disk or a larger checkpoint.every avoids that",
-      waited, result->name, result->slowest.seconds, result->slowest.rank, result->slowest.host);
+      "training waited {:.1f} s until {} was written; slowest was rank {} on host {}, with {:.1f} s for its "
+      "part; a faster disk or a larger checkpoint.every avoids that",
+      waited, result->name, result->slowest.rank, result->slowest.host, result->slowest.seconds);
 }
 
 /// What became of a save, once it is known.

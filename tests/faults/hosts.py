@@ -23,7 +23,7 @@ echo up
 while :; do wait -n || sleep 1; done # and reap what jobs leave
 """
 ACROSS = [PROJECT / "launch/mpi", "-n", 4, "--host", f"{HERE}:2,{THERE}:2"]
-TIMEOUT = 5
+TIMEOUT = 8
 LOST_DAEMON = 205  # mpirun's, where the connection to another host's daemon ended
 
 

@@ -5,7 +5,7 @@ import signal
 from lab import ERROR, HOST, INTERRUPTED, KILLED, Job, Lab, Run
 
 KILL_CAUSE = rf"noticed that process rank %d with PID \d+ on node {HOST} exited on signal 9"
-STALL_TIMEOUT = 4
+STALL_TIMEOUT = 8  # enough for all ranks to start, too, on a busy machine
 
 
 def kill_rank(run: Run, ranks: int, victim: int, when=None):

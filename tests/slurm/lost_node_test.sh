@@ -20,7 +20,7 @@ kill_node 2
 scontrol update NodeName=n2 State=DOWN Reason="no power" # what the controller finds out by itself after SlurmdTimeout
 expect_state "$job" COMPLETED 1
 expect_log lost "on 2 nodes (n\[1,3\])"
-expect_resumed lost 15
+expect_resumed lost 10
 expect_same_adapter undisturbed lost
 
 # The node of rank 0 is cut off. Its old ranks see the same files, and are alive when the job runs again without them.
@@ -34,7 +34,7 @@ scontrol update NodeName=n1 State=DOWN Reason="cut off"
 until_true 120 "the end of the old life" grep -q "has taken over; attempt 1 of process .* writes nothing more" "$work/cut.log"
 expect_state "$job" COMPLETED 1
 expect_log cut "on 2 nodes (n\[2-3\])"
-expect_resumed cut 15
+expect_resumed cut 10
 expect_same_adapter undisturbed cut
 restore_node 1
 
@@ -45,7 +45,7 @@ kill_node 3
 start_node 3
 expect_state "$job" COMPLETED 1
 expect_log rebooted "the run failed (exit code .*back into the queue (restart 1 of 5)"
-expect_resumed rebooted 15
+expect_resumed rebooted 10
 expect_same_adapter undisturbed rebooted
 
 # Half of a data file: found when the training starts, in every attempt.

@@ -19,8 +19,8 @@ TEST(ExitGuardDeathTest, EndsAProcessThatIsNotReadyInTime) {
 
 TEST(ExitGuardDeathTest, AndNoOther) {
   const auto go_on = [] {
-    { const ExitGuard guard(0.5, "in vain"); }
-    std::this_thread::sleep_for(std::chrono::seconds(1));
+    { const ExitGuard guard(0.1, "in vain"); }
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
     std::_Exit(7);
   };
   EXPECT_EXIT(go_on(), testing::ExitedWithCode(7), "");
