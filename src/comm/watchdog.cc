@@ -114,7 +114,8 @@ Watchdog::Impl::Impl(const MpiSession& session, const CommOptions& options, Acti
   mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &comm_), "MPI_Comm_dup");
   mpi_check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   const int first = session.rank() == 0 ? 1 : 0, last = session.rank() == 0 ? session.size() - 1 : 0;
-  links_.resize(static_cast<std::size_t>(last - first + 1));
+  const int links = last - first + 1;
+  links_.resize(static_cast<std::size_t>(links));
   for (std::size_t i = 0; i < links_.size(); ++i) {
     links_[i].rank = first + static_cast<int>(i);
     links_[i].heard = Clock::now();

@@ -150,6 +150,11 @@ std::vector<Option> training() {
        .field = [](RunConfig& c) -> OptionField { return &c.train.threads; },
        .range = from_to(0, 1024),
        .affects_result = false},
+  };
+}
+
+std::vector<Option> adapter() {
+  return {
       {.name = "lora.rank",
        .meaning = "width of the adapter's matrices (r); more can learn more and forget more",
        .field = [](RunConfig& c) -> OptionField { return &c.lora.rank; },
@@ -212,6 +217,12 @@ std::vector<Option> training() {
        .field = [](RunConfig& c) -> OptionField { return &c.lora.plus_ratio; },
        .range = from_to(1, 1e4),
        .unused = unless_lora},
+  };
+}
+
+/// What is trained whole beside the adapter.
+std::vector<Option> beside_adapter() {
+  return {
       {.name = "lora.modules_to_save",
        .meaning = "modules that are trained whole beside the adapter and saved in it, by the ends of their "
                   "names: embed_tokens, lm_head, norm …",
@@ -384,7 +395,8 @@ std::vector<Option> machinery() {
 const std::vector<Option>& options() {
   static const std::vector<Option> table = [] {
     std::vector<Option> all;
-    for (auto part : {place_and_model, data_and_batch, training, optimization, guards, machinery})
+    for (auto part : {place_and_model, data_and_batch, training, adapter, beside_adapter, optimization,
+                      guards, machinery})
       for (Option& option : part()) all.push_back(std::move(option));
     return all;
   }();

@@ -108,12 +108,12 @@ void check_history(object row, std::vector<Message>& messages) {
 }
 
 std::vector<Message> read_alpaca(object row) {
-  static const std::array<std::string, 5> kKnown{"instruction", "input", "output", "system", "history"};
+  static const std::array<std::string, 5> known{"instruction", "input", "output", "system", "history"};
   for (const char* key : {"instruction", "output"}) {
     if (!has(row, key))
       refuse(RowProblem::kWrongKeys, "\"{}\" is missing; the keys are {}", key, keys_of(row));
   }
-  check_misspelt(row, kKnown);
+  check_misspelt(row, known);
   std::vector<Message> messages;
   if (std::string system = string_or_empty(row, "system"); !system.empty()) {
     messages.push_back({"system", std::move(system)});
