@@ -30,7 +30,7 @@ struct Wording {
 };
 
 const Wording& wording_of(Kind kind) {
-  static const std::array<Wording, 6> kWordings{{
+  static const std::array<Wording, 6> wordings{{
       {"continue",
        {"接着下面这段话往下写。\n{1}", "请续写下文：\n{1}",
         "下面这段之后写了什么？请照原来的笔调写出来。\n{1}", "顺着这段文字的语气，写出紧接着的一段。\n{1}"},
@@ -66,7 +66,7 @@ const Wording& wording_of(Kind kind) {
        {"Write a passage from \"{0}\".", "Give me a paragraph out of the middle of \"{0}\".",
         "Write a few sentences that belong in \"{0}\".", "Compose a part of \"{0}\"."}},
   }};
-  return kWordings[static_cast<std::size_t>(kind)];
+  return wordings[static_cast<std::size_t>(kind)];
 }
 
 /// Kinds that fit the place of a passage in its piece; a kind that stands twice is picked twice as often.
@@ -155,7 +155,7 @@ std::vector<Path> corpus_files(const std::vector<Path>& inputs) {
 std::vector<bool> held_out_files(const std::vector<std::string>& hashes, const TextCorpusOptions& options) {
   std::vector<std::pair<std::string, std::size_t>> ranked;
   for (std::size_t i = 0; i < hashes.size(); ++i) {
-    ranked.push_back({hash_hex(fmt::format("{} {}", options.seed, hashes[i])), i});
+    ranked.emplace_back(hash_hex(fmt::format("{} {}", options.seed, hashes[i])), i);
   }
   std::sort(ranked.begin(), ranked.end());
   auto count = static_cast<std::size_t>(std::llround(options.held_out * static_cast<double>(hashes.size())));

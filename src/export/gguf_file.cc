@@ -105,9 +105,9 @@ torch::Tensor stored(const FinalWeight& weight, const torch::Tensor& piece, Ggml
       fail("weight {}: {}", weight.name, error.what());
     }
   }
-  const torch::Tensor rounded = piece.to(type == GgmlType::kF16    ? torch::kFloat16
-                                         : type == GgmlType::kBF16 ? torch::kBFloat16
-                                                                   : torch::kFloat32);
+  torch::Tensor rounded = piece.to(type == GgmlType::kF16    ? torch::kFloat16
+                                   : type == GgmlType::kBF16 ? torch::kBFloat16
+                                                             : torch::kFloat32);
   require_finite(weight, rounded);
   return rounded;
 }

@@ -22,9 +22,10 @@ constexpr const char* kOriginFile = "ranktune.json";
 /// The parameters as a file has them: what PEFT stores again under another name stands at the end.
 ParameterList stored_parameters(Decoder& decoder) {
   ParameterList list = lora_parameters(decoder);
-  for (const auto& [again, name] : stored_again(decoder)) {
-    const auto own = std::find_if(list.begin(), list.end(), [&](const auto& p) { return p->name == name; });
-    list.push_back(std::make_shared<Parameter>(again, (*own)->value));
+  for (const auto& twice : stored_again(decoder)) {
+    const auto own = std::find_if(list.begin(), list.end(),
+                                  [&](const auto& parameter) { return parameter->name == twice.second; });
+    list.push_back(std::make_shared<Parameter>(twice.first, (*own)->value));
   }
   return list;
 }
