@@ -5,7 +5,7 @@
 namespace ranktune {
 
 torch::Tensor embed(const TokenMatrix& matrix, const torch::Tensor& ids, bool use_adapter) {
-  const torch::Tensor own = torch::embedding(matrix.weight->seen(use_adapter), ids);
+  torch::Tensor own = torch::embedding(matrix.weight->seen(use_adapter), ids);
   if (!matrix.rows || !use_adapter) return own;
   const torch::Tensor place = matrix.rows->place.index_select(0, ids);
   const torch::Tensor adapted = torch::embedding(matrix.rows->rows->value, place.clamp_min(0));
@@ -21,7 +21,7 @@ OutputHead output_head(const TokenMatrix& matrix, bool use_adapter) {
 }
 
 torch::Tensor logits_of(const torch::Tensor& hidden, const OutputHead& head) {
-  const torch::Tensor logits = linear_product(hidden, head.weight).to(torch::kFloat32);
+  torch::Tensor logits = linear_product(hidden, head.weight).to(torch::kFloat32);
   if (!head.rows.defined()) return logits;
   return logits.index_copy(1, head.ids, linear_product(hidden, head.rows).to(torch::kFloat32));
 }
