@@ -18,9 +18,10 @@ prep() { # NAME ARGS... -> peak memory in KiB
   peak /dev/null "$work/$1.log" "$ranktune" prep --model "$work/model" --output "$work/$1.h5" --max-length 4096 "${@:2}" 2>"$work/$1.errors" ||
     { cat "$work/$1.errors" >&2; fail "prep of $1"; }
 }
-bound() { # WHAT SMALL LARGE: the larger input takes no more than a part of its own size beyond the small one
+# What is on its way differs from run to run, by up to 28 MB here; rows kept to the end would take five times the size of the input.
+bound() { # WHAT SMALL LARGE: the larger input takes less than its own size beyond the small one
   local more=$((($(stat -c %s "$work/large.jsonl") - $(stat -c %s "$work/small.jsonl")) / 1024))
-  (($3 - $2 < more / 3)) || fail "$1: $more KiB more of input took $(($3 - $2)) KiB more of memory ($2 -> $3)"
+  (($3 - $2 < more)) || fail "$1: $more KiB more of input took $(($3 - $2)) KiB more of memory ($2 -> $3)"
 }
 bound "one file" "$(prep small --threads 1 "$work/small.jsonl")" "$(prep large --threads 1 "$work/large.jsonl")"
 bound "shards, none twice" "$(prep few --threads 1 --shard-rows 1000 --dedupe "$work/small.jsonl")" \
