@@ -130,7 +130,11 @@ TEST_P(GgufFileRefusalTest, WhatGgufCannotSayIsRefused) {
   };
   refused("config.json",
           with(config, "/rope_scaling",
-               {{"rope_type", "llama3"}, {"factor", 8.0}, {"original_max_position_embeddings", 64}}),
+               {{"rope_type", "llama3"},
+                {"factor", 8.0},
+                {"low_freq_factor", 1.0},
+                {"high_freq_factor", 4.0},
+                {"original_max_position_embeddings", 64}}),
           "llama3 rope scaling of llama models only");
   refused("tokenizer.json",
           with(tokenizer, "/pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", true}}),
