@@ -60,18 +60,18 @@ void agree(const MpiSession& session, Watchdog& watchdog, const OwnArguments& ow
   const auto other = std::find_if(texts.begin(), texts.end(), [&](const auto& t) { return t != texts[0]; });
   if (other == texts.end()) return;
   throw AgreedError(fmt::format(
-      "rank {} on host {} reads another configuration than rank 0: give all of them the same "
-      "{} and --set",
+      "rank {} on host {} reads another configuration than rank 0: give all of them the same {} and --set",
       other - texts.begin(), session.hosts()[static_cast<std::size_t>(other - texts.begin())], file));
 }
 
-/// What a rank says that has waited in MPI_Init for others, before a watchdog could.
-std::string late_start(double seconds) {
-  return fmt::format(
-      "rank {} on host {} has waited {:.0f} s (comm.timeout) for the start of all ranks: another one hangs, "
-      "or "
-      "did not start; ending the job",
-      launched_rank(process_environment()), host_name(), seconds);
+/// Ends this process where other ranks do not come to MPI_Init in time, before a watchdog can.
+void guard_start(std::optional<ExitGuard>& guard, double seconds) {
+  const int rank = launched_rank(process_environment());
+  guard.emplace(
+      seconds + ExitGuard::turn(rank),
+      fmt::format("rank {} on host {} has waited {:.0f} s (comm.timeout) for the start of all ranks: "
+                  "another one hangs, or did not start; ending the job",
+                  rank, host_name(), seconds));
 }
 
 /// Errors that every rank meets alike (they throw the same text) are said once, by rank 0; an error of one
@@ -81,8 +81,7 @@ int run_in_job(const TrainArguments& arguments) {
   const OwnArguments own(arguments);
   const CommOptions comm = comm_options(own.config.values);
   std::optional<ExitGuard> guard;
-  guard.emplace(comm.timeout + ExitGuard::turn(launched_rank(process_environment())),
-                late_start(comm.timeout));
+  guard_start(guard, comm.timeout);
   MpiSession session;
   session.set_patience(comm.timeout);
   set_log_rank(session.rank(), session.size());

@@ -114,8 +114,7 @@ void Trainer::warn_of_idle_ranks(const StepBatch& batch) {
   if (slots >= static_cast<std::size_t>(parts_.control.size())) return;
   log_warning(
       "{} ranks share the {} slots of step {}: some have nothing to do; raise batch.sequences_per_step, "
-      "lower "
-      "batch.tokens_per_slot, or use fewer ranks",
+      "lower batch.tokens_per_slot, or use fewer ranks",
       parts_.control.size(), slots, batch.step + 1);
 }
 
