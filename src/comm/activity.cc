@@ -12,11 +12,13 @@ constexpr std::array<std::string_view, 13> kPhaseNames = {
     "optimizer", "all_gather", "validation",      "checkpoint", "export",  "finish"};
 static_assert(kPhaseNames.size() == static_cast<std::size_t>(Phase::kFinish) + 1);
 
-std::int64_t now_ns() noexcept {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+using Clock = std::chrono::steady_clock;
+
+std::int64_t nanoseconds(Clock::time_point time) noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
 }
+
+std::int64_t now_ns() noexcept { return nanoseconds(Clock::now()); }
 
 }  // namespace
 
@@ -51,8 +53,8 @@ void Activity::forgive(double seconds) noexcept {
   if (began != 0) waiting_ns_.compare_exchange_strong(began, began + shift, std::memory_order_relaxed);
 }
 
-ActivityReport Activity::report() const noexcept {
-  const auto seconds_since = [now = now_ns()](std::int64_t then) {
+ActivityReport Activity::report(Clock::time_point now) const noexcept {
+  const auto seconds_since = [now = nanoseconds(now)](std::int64_t then) {
     return static_cast<double>(std::max<std::int64_t>(now - then, 0)) * 1e-9;
   };
   ActivityReport report;

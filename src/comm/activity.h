@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <string_view>
 
@@ -47,7 +48,9 @@ class Activity {
   void end_wait() noexcept;
   /// Takes time in which the whole process was stopped out of the account. For the watchdog's thread.
   void forgive(double seconds) noexcept;
-  ActivityReport report() const noexcept;
+  /// Its times as of this moment: what has happened since counts as just then.
+  ActivityReport report(
+      std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now()) const noexcept;
 
  private:
   std::atomic<std::int64_t> phase_, step_, progress_ns_;

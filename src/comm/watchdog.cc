@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -84,14 +85,14 @@ class Watchdog::Impl {
   void receive_all();
   void send_to_all(LifeState state);
   bool sends_done();
-  void forgive_own_stop(double gap);
+  void begin_turn();
   void judge();
   void judge_rank_zero(const Link& link);
   bool all_closing() const;
   bool all_gone() const;
   void take_leave();
   void drop_requests();
-  double silence(const Link& link) const { return Seconds(Clock::now() - link.heard).count(); }
+  double silence(const Link& link) const { return Seconds(turn_ - link.heard).count(); }
   std::string name(int rank) const {
     return fmt::format("rank {} on host {}", rank, session_.hosts()[static_cast<std::size_t>(rank)]);
   }
@@ -103,6 +104,7 @@ class Watchdog::Impl {
   Activity& activity_;
   MPI_Comm comm_ = MPI_COMM_NULL;
   std::vector<Link> links_;  ///< rank 0: to all others; another rank: to rank 0
+  Clock::time_point turn_;   ///< when this turn of the thread began; all it says and judges is as of then
   std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<Wish> wish_ = Wish::kWatch;  ///< changed under mutex_, for the sleeper's sake
@@ -113,12 +115,13 @@ Watchdog::Impl::Impl(const MpiSession& session, const CommOptions& options, Acti
     : session_(session), options_(options), activity_(activity) {
   mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &comm_), "MPI_Comm_dup");
   mpi_check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  turn_ = Clock::now();
   const int first = session.rank() == 0 ? 1 : 0, last = session.rank() == 0 ? session.size() - 1 : 0;
   const int links = last - first + 1;
   links_.resize(static_cast<std::size_t>(links));
   for (std::size_t i = 0; i < links_.size(); ++i) {
     links_[i].rank = first + static_cast<int>(i);
-    links_[i].heard = Clock::now();
+    links_[i].heard = turn_;
     start_receive(links_[i]);
   }
   thread_ = std::thread([this] {
@@ -161,18 +164,16 @@ Seconds Watchdog::Impl::nap() const {
 }
 
 void Watchdog::Impl::loop() {
-  Clock::time_point last_send{}, last_turn = Clock::now();
+  Clock::time_point last_send{};
   Wish last_wish = Wish::kWatch;
   while (true) {
     const Wish now_wish = wish_;
     if (now_wish == Wish::kQuit) return;
-    const Clock::time_point now = Clock::now();
-    forgive_own_stop(Seconds(now - last_turn).count());
-    last_turn = now;
+    begin_turn();
     receive_all();
-    if (now_wish != last_wish || Seconds(now - last_send).count() >= options_.heartbeat) {
+    if (now_wish != last_wish || Seconds(turn_ - last_send).count() >= options_.heartbeat) {
       send_to_all(now_wish == Wish::kClose ? kClosing : kAlive);
-      last_send = now;
+      last_send = turn_;
       last_wish = now_wish;
     }
     if (now_wish == Wish::kClose && all_closing()) return take_leave();
@@ -194,14 +195,14 @@ void Watchdog::Impl::receive_all() {
       mpi_check(MPI_Test(&link.receive, &done, MPI_STATUS_IGNORE), "MPI_Test");
       if (done == 0) break;
       link.last = link.incoming;
-      link.heard = Clock::now();
+      link.heard = turn_;
       if (link.last.state != kGoodBye) start_receive(link);
     }
   }
 }
 
 void Watchdog::Impl::send_to_all(LifeState state) {
-  const Heartbeat heartbeat = heartbeat_of(activity_.report(), state);
+  const Heartbeat heartbeat = heartbeat_of(activity_.report(turn_), state);
   for (Link& link : links_) {
     int done = 1;
     if (link.send != MPI_REQUEST_NULL) mpi_check(MPI_Test(&link.send, &done, MPI_STATUS_IGNORE), "MPI_Test");
@@ -223,11 +224,13 @@ bool Watchdog::Impl::sends_done() {
   return all;
 }
 
-void Watchdog::Impl::forgive_own_stop(double gap) {
+void Watchdog::Impl::begin_turn() {
   // The whole job may have been stopped and continued (a suspended allocation, a laptop asleep): then nobody
-  // could be heard and nobody could get on. Loaded machines delay a turn by less than this.
+  // could be heard and nobody could get on. Loaded machines delay a turn by less than this. A stop in the
+  // middle of a turn is the next one's to notice, which is why a turn reads the clock only here.
   constexpr double kOverslept = 1;
-  const double lost = gap - nap().count();
+  const Clock::time_point last = std::exchange(turn_, Clock::now());
+  const double lost = Seconds(turn_ - last).count() - nap().count();
   if (lost < kOverslept) return;
   for (Link& link : links_) link.heard += std::chrono::duration_cast<Clock::duration>(Seconds(lost));
   activity_.forgive(lost);
@@ -236,7 +239,7 @@ void Watchdog::Impl::forgive_own_stop(double gap) {
 void Watchdog::Impl::judge() {
   if (session_.rank() != 0) return judge_rank_zero(links_.front());
   std::vector<RankState> states(links_.size() + 1);
-  states[0].activity = activity_.report();
+  states[0].activity = activity_.report(turn_);
   for (std::size_t i = 0; i < links_.size(); ++i) {
     states[i + 1] = {.activity = report_of(links_[i].last),
                      .silent = silence(links_[i]),
@@ -276,11 +279,13 @@ void Watchdog::Impl::take_leave() {
   // Good-byes are the last messages both ways, so that nothing is left unread when MPI ends.
   constexpr std::chrono::milliseconds kNap(2);
   while (!sends_done()) {
+    begin_turn();
     judge();
     std::this_thread::sleep_for(kNap);
   }
   send_to_all(kGoodBye);
   while (true) {
+    begin_turn();
     receive_all();
     if (sends_done() && all_gone()) return;
     judge();
