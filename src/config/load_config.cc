@@ -90,13 +90,13 @@ void check_bare_text(std::string_view text, std::string_view file) {
       at = end_of_string(text, at);
       continue;
     }
-    require(static_cast<unsigned char>(c) < 0x80,
-            "{}: not valid TOML: only plain ASCII letters and signs can stand outside of double quotes",
-            place(file, text, at));
+    // place() counts from the beginning: only for a message.
+    if (static_cast<unsigned char>(c) >= 0x80)
+      fail("{}: not valid TOML: only plain ASCII letters and signs can stand outside of double quotes",
+           place(file, text, at));
     if (c == '\n' || c == '=' || c == ',') dots = 0;
-    if (c == '.')
-      require(++dots <= kMaxDots, "{}: more than {} dots in one key; no key is nested like that",
-              place(file, text, at), kMaxDots);
+    if (c == '.' && ++dots > kMaxDots)
+      fail("{}: more than {} dots in one key; no key is nested like that", place(file, text, at), kMaxDots);
     ++at;
   }
 }
