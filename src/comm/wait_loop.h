@@ -27,7 +27,8 @@ class WaitLoop {
   int rank_;
   AbortSignal& signal_;
   Limits limits_;
-  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::duration waited_{};
+  std::chrono::steady_clock::time_point last_look_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace ranktune

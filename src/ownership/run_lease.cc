@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -62,20 +63,28 @@ class Watch {
 
   void look_again() {
     timespec modified{};
-    if (look(file_, &modified) != Presence::kThere) return;
+    const Presence presence = look(file_, &modified);
+    // A machine that stood still, or whose filesystem did, may not be the only one: a long gap between two
+    // looks says little about the owner.
+    constexpr double kMostOfOneLook = 1;
+    const Clock::time_point now = Clock::now();
+    silence_ +=
+        std::min(std::chrono::duration<double>(now - std::exchange(last_look_, now)).count(), kMostOfOneLook);
+    if (presence != Presence::kThere) return;
     if (modified_ && !same_time(*modified_, modified)) {
       renewed_ = true;
-      unchanged_since_ = Clock::now();
+      silence_ = 0;
     }
     modified_ = modified;
   }
   bool renewed() const { return renewed_; }
-  double silence() const { return seconds_since(unchanged_since_); }
+  double silence() const { return silence_; }
   double watched() const { return seconds_since(begin_); }
 
  private:
   Path file_;
-  Clock::time_point begin_ = Clock::now(), unchanged_since_ = begin_;
+  Clock::time_point begin_ = Clock::now(), last_look_ = begin_;
+  double silence_ = 0;  ///< seconds of watching since the last change seen
   std::optional<timespec> modified_;
   bool renewed_ = false;
 };
