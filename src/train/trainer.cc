@@ -354,9 +354,10 @@ void Trainer::save(std::int64_t done, std::optional<double> validation_loss) {
   snapshot.trainer["rewinds"] = parse_json(rewinds_text(guard_.rewinds()), "rewinds");
   if (scaler_)
     snapshot.trainer["loss_scale"] = {{"scale", scaler_->scale()}, {"good_steps", scaler_->good_steps()}};
+  const auto interval_end = Clock::now();  // before the save: the next interval has all of it
   parts_.saver.start(std::move(snapshot));
-  save_cost_ = {.step = done, .blocking = seconds_since(begin), .interval = seconds_since(interval_begin_)};
-  interval_begin_ = Clock::now();
+  const std::chrono::duration<double> interval = interval_end - std::exchange(interval_begin_, interval_end);
+  save_cost_ = {.step = done, .blocking = seconds_since(begin), .interval = interval.count()};
 }
 
 /// Once a run: where training has waited for the save before.
