@@ -22,6 +22,9 @@ using OrderedJson = nlohmann::ordered_json;
 /// hostile input cannot exhaust the stack.
 Json parse_json(std::string_view text, std::string_view where);
 Json read_json_file(const Path& path);
+/// Refuses what Json::parse would hide or a recursive reader could not bear: a key given twice in one object,
+/// more than `max_depth` containers in each other. Whether it is JSON at all is left to the parser.
+void check_json_structure(std::string_view text, int max_depth, std::string_view where);
 
 namespace json_detail {
 

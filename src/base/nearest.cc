@@ -34,9 +34,13 @@ std::string nearest(std::string_view word, std::span<const std::string> candidat
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(word.size(), 3) / 3 + 1;
   for (const std::string& candidate : candidates) {
-    const std::size_t whole = edit_distance(word, candidate);
+    if (word == candidate) return candidate;
     const bool same_leaf = leaf(word) == leaf(candidate);
-    const std::size_t distance = same_leaf ? std::min<std::size_t>(whole, 1) : whole;
+    // They are at least as far apart as their lengths.
+    const std::size_t least =
+        word.size() < candidate.size() ? candidate.size() - word.size() : word.size() - candidate.size();
+    if (!same_leaf && least >= best_distance) continue;
+    const std::size_t distance = same_leaf ? 1 : edit_distance(word, candidate);
     if (distance < best_distance) {
       best_distance = distance;
       best = candidate;

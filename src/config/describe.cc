@@ -125,9 +125,9 @@ RunConfig config_from_json(const Json& json, std::string_view where) {
   for (const auto& [name, value] : json.items()) {
     const Option* option = find_option(name);
     const Option* renamed = find_renamed_option(name);
-    require(option != nullptr || renamed != nullptr,
-            "{}: unknown key \"{}\"{} (was it written by a newer ranktune?)", where, name,
-            did_you_mean(name, option_names()));
+    if (option == nullptr && renamed == nullptr)
+      fail("{}: unknown key \"{}\"{} (was it written by a newer ranktune?)", where, name,
+           did_you_mean(name, option_names()));
     if (option == nullptr) {
       // Under its old name the option was a switch.
       assign_option(*renamed, value.is_boolean() ? RawValue{std::int64_t{value.get<bool>()}} : to_raw(value),

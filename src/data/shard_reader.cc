@@ -148,8 +148,8 @@ struct ShardReader::State {
   std::int64_t rows = 0, tokens = 0, supervised = 0, longest = 0;
 
   std::pair<const Shard&, std::size_t> find(std::int64_t row) const {
-    require(row >= 0 && row < rows, "{}: row {} does not exist, there are {}", files.front().string(), row,
-            rows);
+    if (row < 0 || row >= rows)
+      fail("{}: row {} does not exist, there are {}", files.front().string(), row, rows);
     const auto after =
         std::upper_bound(shards.begin(), shards.end(), row,
                          [](std::int64_t r, const Shard& shard) { return r < shard.first_row; });
@@ -211,10 +211,10 @@ TokenRow ShardReader::read(std::int64_t row) const {
     fail("row {}: {}", row, error.what());
   }
   for (std::size_t i = 0; i < result.tokens.size(); ++i) {
-    require(
-        result.tokens[i] >= 0 && result.tokens[i] < state_->metadata.vocabulary && result.loss_mask[i] <= 1,
-        "{}: row {}: token {} with mark {} at {} is impossible, the vocabulary has {}", shard.where(), row,
-        result.tokens[i], result.loss_mask[i], i, state_->metadata.vocabulary);
+    const std::int64_t vocabulary = state_->metadata.vocabulary;
+    if (result.tokens[i] < 0 || result.tokens[i] >= vocabulary || result.loss_mask[i] > 1)
+      fail("{}: row {}: token {} with mark {} at {} is impossible, the vocabulary has {}", shard.where(), row,
+           result.tokens[i], result.loss_mask[i], i, vocabulary);
   }
   return result;
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <set>
 #include <tuple>
 
 #include "base/error.h"
@@ -20,21 +19,10 @@ constexpr std::size_t kMaxDimensions = 16;
 /// {"name": {"shape": [1]}}: nothing in a header lies deeper.
 constexpr int kMaxDepth = 3;
 
-/// The header as JSON, refusing what a map of names would hide: a name given twice.
 Json parse_header(std::string_view text, const std::string& where) {
-  std::vector<std::set<std::string>> seen;
-  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    require(depth <= kMaxDepth, "{}: the header is nested too deeply for safetensors", where);
-    if (event == Json::parse_event_t::object_start) seen.emplace_back();
-    if (event == Json::parse_event_t::object_end) seen.pop_back();
-    if (event == Json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      require(seen.back().insert(key).second, "{}: \"{}\" is given twice in the header", where, key);
-    }
-    return true;
-  };
+  check_json_structure(text, kMaxDepth, where + ": the header");
   try {
-    return Json::parse(text.begin(), text.end(), check);
+    return Json::parse(text.begin(), text.end());
   } catch (const Json::parse_error& error) {
     fail("{}: the header is not valid JSON (at byte {} of {}); the file is damaged or not safetensors", where,
          error.byte, text.size());

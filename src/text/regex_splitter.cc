@@ -88,8 +88,9 @@ void RegexSplitter::split(std::string_view text, std::size_t base, std::vector<s
     const int result = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
                                    PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, match.get(), nullptr);
     if (result == PCRE2_ERROR_NOMATCH) break;
-    require(result > 0, "the regular expression {} failed on a text of {} bytes: {}", compiled_->expression,
-            text.size(), pcre_message(result));
+    if (result <= 0)
+      fail("the regular expression {} failed on a text of {} bytes: {}", compiled_->expression, text.size(),
+           pcre_message(result));
     const PCRE2_SIZE* span = pcre2_get_ovector_pointer(match.get());
     if (span[0] > done) ends.push_back(base + span[0]);
     ends.push_back(base + span[1]);

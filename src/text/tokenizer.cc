@@ -127,15 +127,16 @@ class Tokenizer::Impl::Run {
  public:
   Run(const Impl& impl, std::vector<std::int32_t>& ids) : impl_(impl), workspace_(impl), ids_(ids) {}
 
-  // `text` is valid UTF-8; `borders` ascending positions in it; `as_text` the stretches where special tokens
-  // are ordinary characters. Returns the position in ids of the first token at or after each border.
+  // `text` is valid UTF-8; `borders` ascending positions in it; `as_text` the stretches, ascending and apart,
+  // where special tokens are ordinary characters. Returns the position in ids of the first token at or after
+  // each border.
   std::vector<std::size_t> encode(std::string_view text, std::vector<std::size_t> borders,
                                   std::span<const std::pair<std::size_t, std::size_t>> as_text) {
     const auto accept = [&](const AddedToken& token, std::size_t begin, std::size_t end) {
-      const auto overlaps = [&](const auto& stretch) {
-        return stretch.first < end && begin < stretch.second;
-      };
-      return !token.special || std::none_of(as_text.begin(), as_text.end(), overlaps);
+      if (!token.special) return true;
+      const auto reaches = std::partition_point(as_text.begin(), as_text.end(),
+                                                [&](const auto& stretch) { return stretch.second <= begin; });
+      return reaches == as_text.end() || reaches->first >= end;
     };
     // Tokens looked for in normalised text no longer know which part they lie in.
     specials_in_normalized_ = as_text.empty();

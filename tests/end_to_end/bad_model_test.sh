@@ -44,7 +44,7 @@ refuse 1 "model.safetensors" dd if=/dev/urandom of=model.safetensors bs=1000 cou
 refuse 1 "model.norm.weight" header 'h["model.norm.weight"]["data_offsets"] = [size, size + 512]'
 refuse 1 "other.weight has no place in the model" header 'h["other.weight"] = {"dtype": "F32", "shape": [1], "data_offsets": [size, size + 4]}; body += bytes(4)'
 refuse 1 "model.norm.weight holds NaN or infinity" header 'at = h["model.norm.weight"]["data_offsets"][0]; body = body[:at] + struct.pack("<f", float("nan")) + body[at + 4:]'
-refuse 1 '"model.norm.weight" is given twice in the header' python3 -c 'import struct
+refuse 1 'the header: "model.norm.weight" is given twice' python3 -c 'import struct
 file = open("model.safetensors", "rb").read()
 length, = struct.unpack("<Q", file[:8])
 entry = b"\"model.norm.weight\":"

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <string>
 
 #include "support/expect_error.h"
@@ -51,6 +54,22 @@ TEST(ParseJson, CapsTheDepth) {
   std::string objects;
   for (int i = 0; i < 100000; ++i) objects += "{\"a\":";
   expect_error([&] { parse_json(objects, "x"); }, "deeper than 256");
+}
+
+TEST(ParseJson, TimeIsLinearInTheNumberOfMembers) {
+  const auto seconds = [](int members) {
+    std::string text = "[{}";
+    for (int i = 1; i < members; ++i) text += ",{}";
+    text += "]";
+    double best = INFINITY;
+    for (int i = 0; i < 3; ++i) {
+      const auto begin = std::chrono::steady_clock::now();
+      EXPECT_EQ(parse_json(text, "x").size(), static_cast<std::size_t>(members));
+      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    }
+    return best;
+  };
+  EXPECT_LT(seconds(160000), 40 * seconds(20000) + 0.005);  // quadratic would be 64 times
 }
 
 TEST(ReadJsonFile, NamesThePath) {

@@ -91,6 +91,27 @@ TEST_F(OverLengthTest, SplitKeepsEveryExchangeOnceWithTheSystemMessage) {
   }
 }
 
+TEST_F(OverLengthTest, SplitPutsAsManyExchangesIntoARowAsFit) {
+  const int count = 23;
+  const auto messages = conversation(count);
+  const auto part = [&](int first, int last) {
+    std::vector<Message> some{messages.front()};
+    some.insert(some.end(), messages.begin() + 1 + 2 * first, messages.begin() + 1 + 2 * last);
+    return some;
+  };
+  for (const int fitting : {1, 2, 3, 4, 5, 7, 8, 11, 22}) {
+    const std::size_t most = length(conversation(fitting)) + 8;
+    const FittedRow fitted = fit(messages, static_cast<std::int64_t>(most), OverLength::kSplit);
+    std::size_t row = 0;
+    for (int first = 0, last = 0; first < count; first = last, ++row) {
+      while (last < count && length(part(first, last + 1)) <= most) ++last;
+      ASSERT_LT(row, fitted.rows.size());
+      EXPECT_EQ(fitted.rows[row].ids, encode_example(*tokenizer_, template_, part(first, last)).ids) << row;
+    }
+    EXPECT_EQ(row, fitted.rows.size());
+  }
+}
+
 TEST_F(OverLengthTest, SplitLeavesOutOnlyTheExchangeThatIsTooLong) {
   auto messages = conversation(3);
   for (int i = 0; i < 200; ++i) messages[4].content += " and more";
