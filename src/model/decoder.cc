@@ -1,6 +1,7 @@
 #include "model/decoder.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "base/error.h"
@@ -106,7 +107,9 @@ void Decoder::untie_head() {
 
 void Decoder::prepare_rope(std::int64_t length) {
   if (rope_.cosine.defined() && rope_.cosine.size(0) >= length) return;
-  rope_ = make_rope_table(arch_, {.count = std::max<std::int64_t>(length, 512)}, device());
+  // In doublings: a conversation grows by one token at a time.
+  const auto count = std::bit_ceil(static_cast<std::uint64_t>(std::max<std::int64_t>(length, 512)));
+  rope_ = make_rope_table(arch_, {.count = static_cast<std::int64_t>(count)}, device());
 }
 
 Rotation Decoder::rotation_of(const RopeSpan& span) {

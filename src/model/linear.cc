@@ -30,7 +30,12 @@ torch::Tensor dropout_mask(const torch::Tensor& like, double p, std::uint64_t se
 /// The factor of each row of W + scale * B A, in the type of `x`. The lengths are held constant in the
 /// gradient (Liu et al. 2024, section 4.3).
 torch::Tensor magnitude_factor(const Linear& linear, const torch::Tensor& x) {
-  return (linear.lora->magnitude->value.to(torch::kFloat32) / row_lengths(linear)).to(x.scalar_type());
+  LoraUpdate& lora = *linear.lora;
+  LoraUpdate::RowLengths& known = lora.row_lengths;
+  const torch::Tensor &weight = linear.weight->value, &a = lora.a->value, &b = lora.b->value;
+  if (!known.weight.is_same(weight) || !known.a.is_same(a) || !known.b.is_same(b))
+    known = {weight, a, b, row_lengths(linear)};
+  return (lora.magnitude->value.to(torch::kFloat32) / known.values).to(x.scalar_type());
 }
 
 torch::Tensor fp32_rows(const ParameterPtr& parameter, std::int64_t first, std::int64_t count) {

@@ -64,6 +64,26 @@ TEST(Linear, DropoutZeroesTheShareAndKeepsTheMean) {
   EXPECT_NEAR(y.max().item<double>(), 1 / 0.7, 1e-6);
 }
 
+TEST(Linear, DoraScalesTheRowsOfTheWeightsItHasNow) {
+  Linear linear = adapted(10, 7, 0);
+  linear.lora->magnitude = std::make_shared<Parameter>("m", torch::rand({7}) + 0.5);
+  const torch::Tensor x = torch::randn({6, 10});
+  const auto expected = [&] {
+    const torch::Tensor sum =
+        linear.weight->value + 0.5 * torch::matmul(linear.lora->b->value, linear.lora->a->value);
+    const torch::Tensor factor = linear.lora->magnitude->value / torch::linalg_vector_norm(sum, 2, 1);
+    return torch::addmm(linear.bias->value, x, (sum * factor.unsqueeze(1)).t());
+  };
+  const auto agrees = [&] { return torch::allclose(linear.forward(x, {}), expected(), 1e-4, 1e-4); };
+  EXPECT_TRUE(agrees());
+  EXPECT_TRUE(agrees()) << "with the lengths it knows";
+  for (const ParameterPtr& changed :
+       {linear.lora->a, linear.lora->b, linear.lora->magnitude, linear.weight}) {
+    changed->value = torch::rand_like(changed->value) + 0.5;  // as a step gives new ones
+    EXPECT_TRUE(agrees()) << changed->name;
+  }
+}
+
 TEST(PackedTokens, PositionsRestartInEachExample) {
   const std::vector<std::int32_t> ids{7, 8, 9, 5, 6}, boundaries{0, 3, 5};
   const PackedTokens packed = pack_tokens(ids, boundaries, torch::kCPU);
