@@ -32,11 +32,12 @@ for n in 1 2 3; do
 done
 
 # killed twice in the middle, and each time resumed on another number of ranks
-for life in "2 05" "3 20"; do
-  read -r n step <<<"$life"
-  (run "$n" killed >/dev/null 2>&1) &
-  until [[ -e $work/killed/checkpoints/step-0000$step/manifest.json ]]; do sleep 0.02; done
-  sleep 0.1 # some steps beyond the checkpoint, which will be done again
+ledger_has() { [[ -e $work/killed/consumed.jsonl ]] && (($(wc -l <"$work/killed/consumed.jsonl") >= $1)); } # STEPS
+for life in "1 2 05 7" "2 3 20 22"; do
+  read -r attempt n step last <<<"$life"
+  (run "$n" killed --inject "stall:rank=1,step=$((last + 1)),attempt=$attempt" >/dev/null 2>&1) &
+  until_true 120 "a checkpoint" test -e "$work/killed/checkpoints/step-0000$step/manifest.json"
+  until_true 120 "steps beyond it, which will be done again" ledger_has "$last"
   pkill -KILL -f "^$ranktune train .*run.dir=$work/killed" || true
   wait || true
   [[ ! -e $work/killed/done.json ]] || fail "it was done before it could be killed"

@@ -21,7 +21,7 @@ dtype = "bf16"
 train = "$work/train.h5"
 [train]
 epochs = 0
-max_steps = 2
+max_steps = 6
 recompute = true
 [batch]
 tokens_per_slot = 128
@@ -36,7 +36,7 @@ peak() {
   "$project/tests/support/peak_pss.py" mpirun -n 2 --oversubscribe --bind-to none "$ranktune" train "$work/train.toml" \
     --set "model.path=$work/$1" --set "model.read=$2" --set "run.dir=$work/run-$1-$2" 2>"$work/train.log" ||
     { cat "$work/train.log" >&2; fail "training failed" >&2; }
-  grep -qE '"step": *2' "$work/run-$1-$2/metrics.jsonl" || fail "no second step" >&2
+  grep -qE '"step": *6' "$work/run-$1-$2/metrics.jsonl" || fail "no sixth step" >&2
 }
 weights=$(($(bytes 24) / 1000000)) more=$((($(bytes 24) - $(bytes 2)) / 1000000))
 for read in all node; do

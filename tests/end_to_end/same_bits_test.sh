@@ -27,8 +27,8 @@ status=0
   { cat "$work/differences"; fail "moving between rank counts changed more than the folder's name"; }
 
 # killed in the middle: the same command again
-(train 2 killed --set train.log_every=1 >/dev/null 2>&1) &
-until [[ -e $work/killed/checkpoints/step-000002/manifest.json ]]; do sleep 0.02; done
+(train 2 killed --set train.log_every=1 --inject stall:rank=1,step=6 >/dev/null 2>&1) &
+until_true 120 "a checkpoint" test -e "$work/killed/checkpoints/step-000004/manifest.json"
 pkill -KILL -f "run.dir=$work/killed" || true
 wait || true
 [[ ! -e $work/killed/done.json ]] || fail "it was done before it could be killed"
@@ -38,9 +38,9 @@ diff <(figures one) <(figures killed) || fail "figures of the killed run differ"
 
 # asked to stop: exit code 75 with a checkpoint, then on with 3 ranks
 status=0
-(train 2 stopped 2>"$work/stopped.log") &
+(train 2 stopped --inject stall:rank=1,step=6,seconds=5 2>"$work/stopped.log") &
 pid=$!
-until [[ -e $work/stopped/checkpoints/step-000002/manifest.json ]]; do sleep 0.02; done
+until_true 120 "a checkpoint" test -e "$work/stopped/checkpoints/step-000004/manifest.json"
 pkill -TERM -f "^$ranktune train .*run.dir=$work/stopped" || true # the ranks; not their launcher
 wait "$pid" || status=$?
 if [[ $status == 75 ]]; then

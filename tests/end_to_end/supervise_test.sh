@@ -16,12 +16,13 @@ supervise() { # NAME [OPTIONS...] -- [ARGS of train...]
   "$project/launch/supervise" "${options[@]}" -- "$project/launch/mpi" -n 2 "${hosts[@]}" "$ranktune" train "$work/train.toml" \
     --set "run.dir=$work/$name" "$@" 2>"$work/$name.log"
 }
+gone() { ! pgrep -f "run.dir=$work/$1" >/dev/null; } # NAME
 expect() { # NAME CODE TEXT...: how the last one ended, and what it said
   local name=$1 code=$2
   shift 2
   [[ $status == "$code" ]] || { cat "$work/$name.log"; fail "$name: exit code $status, not $code"; }
   for text; do grep -qE -- "$text" "$work/$name.log" || { cat "$work/$name.log"; fail "$name: no \"$text\" above"; }; done
-  if pgrep -f "run.dir=$work/$name" >/dev/null; then pgrep -af "run.dir=$work/$name"; fail "$name: processes are left"; fi
+  until_true 10 "the end of all processes of $name" gone "$name" # mpirun does not wait for those it kills
 }
 
 # two failures with progress between them, then the end
@@ -65,13 +66,15 @@ pid=$!
 until_true 120 "the stop of rank 1" stopped_rank asked >/dev/null
 pkill -USR1 -o -f "bash .*launch/supervise.*run.dir=$work/asked"
 until_true 60 "word of the signal" grep -q "SIGUSR1 is passed on" "$work/asked.log"
+pending() { grep -qE '^ShdPnd:.*[2367abef][0-9a-f]{2}$' "/proc/$(stopped_rank asked)/status"; } # SIGUSR1
+until_true 60 "SIGUSR1 at the stopped rank" pending
 kill -CONT "$(stopped_rank asked)"
 status=0
 wait "$pid" || status=$?
 expect asked 75 "SIGUSR1 is passed on" "ended on request with exit code 75"
 supervise waits --backoff 600 -- --inject exit:rank=1,code=9 &
 pid=$!
-until grep -q "restart 1 of 5 in 600 s" "$work/waits.log" 2>/dev/null; do sleep 0.05; done
+until_true 120 "the first failure" grep -qs "restart 1 of 5 in 600 s" "$work/waits.log"
 pkill -TERM -o -f "bash .*launch/supervise.*run.dir=$work/waits"
 status=0
 wait "$pid" || status=$?

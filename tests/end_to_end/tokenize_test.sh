@@ -20,7 +20,7 @@ python3 - "$work" <<'PY'
 import json, random, sys
 rng = random.Random(1)
 with open(sys.argv[1] + "/many.jsonl", "w") as out:
-    for i in range(16000):
+    for i in range(40000):
         out.write(json.dumps({"text": "%d " % i + "春 <|im_end|> w\"\n" * rng.randrange(40)}, ensure_ascii=False) + "\n")
 PY
 small=$(peak "$work/texts.jsonl" "$work/few" "$ranktune" tokenize --model "$work/model" --threads 1)

@@ -28,7 +28,8 @@ def damage_every_file(lab: Lab, how, ranks: int):
     run = Run(lab, how.__name__)
     files = ["manifest.json", "trainer.json", "adapter_config.json", "adapter_model.safetensors", "ranktune.json",
              *optimizer_files(2)]
-    with Job(run, 2, "--set", "checkpoint.keep=9") as job:
+    # It stands still where it has enough of them: it shall not be done before it is asked to stop.
+    with Job(run, 2, "--set", "checkpoint.keep=9", "--inject", "stall:rank=0,step=26,seconds=5") as job:
         job.until(lambda: len(run.published()) > len(files), "enough checkpoints")
         job.process.send_signal(signal.SIGTERM)
         job.expect_end(INTERRUPTED, None)

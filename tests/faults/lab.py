@@ -183,7 +183,7 @@ class Job:
 
     def __exit__(self, *_):
         for pid in self.left():
-            os.kill(pid, signal.SIGKILL)
+            kill_if_there(pid)
 
     # What can be seen of it from outside.
     def text(self) -> str:
@@ -217,7 +217,7 @@ class Job:
         return found
 
     def mpirun_pid(self) -> int:
-        return next(pid for pid in self.left() if Path(f"/proc/{pid}/comm").read_text().strip() == "mpirun")
+        return next(pid for pid in self.left() if command_of(pid).split(" ")[0].endswith("mpirun"))
 
     def unfinished_saves(self) -> list[str]:
         try:
@@ -248,7 +248,7 @@ class Job:
         self.until(self.saving, "a save", pause=0.001)
 
     # Its end.
-    def expect_end(self, codes, cause: str | None, within: float = 60, gone_within: float = 10, but: str = "nothing"):
+    def expect_end(self, codes, cause: str | None, within: float = 60, gone_within: float = 30, but: str = "nothing"):
         """It ends with one of these codes within that time, one line tells the cause, and soon none of its processes is left but
         those of the program `but`."""
         codes = codes if isinstance(codes, tuple) else (codes,)
@@ -283,6 +283,13 @@ class Job:
         if started and resumed < self.least_resumed:
             raise self.finding(f"resumed after step {resumed}, but {self.before} steps were done and it must go on after "
                                f"{self.least_resumed} or later")
+
+
+def kill_if_there(pid: int):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def environment_of(pid: int) -> list[bytes]:

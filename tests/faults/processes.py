@@ -5,7 +5,7 @@ import signal
 from lab import ERROR, HOST, INTERRUPTED, KILLED, Job, Lab, Run
 
 KILL_CAUSE = rf"noticed that process rank %d with PID \d+ on node {HOST} exited on signal 9"
-STALL_TIMEOUT = 8  # enough for all ranks to start, too, on a busy machine
+STALL_TIMEOUT = 15  # enough for all ranks to start, too, on a busy machine
 
 
 def kill_rank(run: Run, ranks: int, victim: int, when=None):
@@ -15,7 +15,7 @@ def kill_rank(run: Run, ranks: int, victim: int, when=None):
         if when:
             when(job)
         os.kill(pid, signal.SIGKILL)
-        job.expect_end(KILLED, KILL_CAUSE % victim, within=10)
+        job.expect_end(KILLED, KILL_CAUSE % victim, within=30)
 
 
 def kill_while_saving(run: Run, ranks: int, victim: int):
@@ -27,7 +27,7 @@ def kill_launcher(run: Run, ranks: int, name: str):
     with Job(run, ranks) as job:
         job.until_steps(run.lab.random.randint(2, 4))
         os.kill(job.process.pid if name == "launch/mpi" else job.mpirun_pid(), signal.SIGKILL)
-        job.expect_end(KILLED, None, within=10)
+        job.expect_end(KILLED, None, within=30)
 
 
 def stall(run: Run, ranks: int, victim: int):
@@ -112,6 +112,9 @@ def drill(lab: Lab):
     ask(run, 3, signal.SIGUSR1, launcher)
     ask(run, 2, signal.SIGINT, launcher)
     ask(run, 3, signal.SIGTERM, all_ranks)
+    run.finish(2)
+
+    run = Run(lab, "asked_ranks")
     ask(run, 2, signal.SIGUSR1, all_ranks)
     ask(run, 3, signal.SIGTERM, one_rank(2))
     ask(run, 2, signal.SIGUSR1, one_rank(0))

@@ -262,21 +262,23 @@ TEST(Ranks, WaitsAreMarkedInTheActivity) {
   const auto comm =
       make_mpi_communicator(rank_session(), {.timeout = kTimeout, .background = true, .activity = &activity});
   EXPECT_LT(activity.report().waiting, 0);
+  const auto seen = make_mpi_communicator(rank_session(), {.timeout = kTimeout});
   if (comm->size() == 1) {
     comm->barrier();
   } else if (comm->rank() == 0) {
     double longest = -1;
-    std::thread observer([&] {
-      for (int i = 0; i < 60; ++i) {
+    std::thread observer([&] {  // the others come only when it has seen this rank wait
+      for (int i = 0; i < 4000 && longest < 0.05; ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
         longest = std::max(longest, activity.report().waiting);
       }
+      seen->barrier();
     });
     comm->barrier();
     observer.join();
-    EXPECT_GT(longest, 0.05);
+    EXPECT_GE(longest, 0.05);
   } else {
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    seen->barrier();
     comm->barrier();
   }
   EXPECT_LT(activity.report().waiting, 0);

@@ -78,6 +78,8 @@ void train(const Job& job, int steps, const Fault& fault) {
     require(sum == job.session.size(), "the sum is {}", sum);
   }
   watchdog.stop();
+  // A thread that has been joined may stand in /proc for a moment.
+  for (int i = 0; i < 100 && thread_count() != threads_before; ++i) sleep_seconds(0.01);
   require(thread_count() == threads_before, "{} threads before, {} after", threads_before, thread_count());
   say("done");
 }
@@ -88,7 +90,8 @@ void run(const Job& job) {
       {"none", [](Watchdog&, Communicator&) {}},
       {"stop",
        [&](Watchdog&, Communicator&) {
-         sleep_seconds(3 * job.options.heartbeat);  // so that the others know where it was
+         // So that the others know where it was: in parts, of which a machine that stands still takes one.
+         for (int i = 0; i < 12; ++i) sleep_seconds(job.options.heartbeat / 4);
          if (job.is_target()) ::raise(SIGSTOP);
        }},
       {"kill",
@@ -119,7 +122,7 @@ void run(const Job& job) {
            watchdog.progress();
          }
        }},
-      {"pause", [](Watchdog&, Communicator&) { sleep_seconds(1); }},
+      {"pause", [&](Watchdog&, Communicator&) { sleep_seconds(timeout); }},
       {"throw", [&](Watchdog&, Communicator&) { require(!job.is_target(), "a fault of one rank"); }},
   };
   if (job.scenario == "no_watchdog") {

@@ -56,8 +56,9 @@ SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 PropagateResourceLimits=NONE
 ReturnToService=2
-SlurmdTimeout=6
-MessageTimeout=5
+# Longer than a busy machine may stand still: the tests declare a node lost themselves.
+SlurmdTimeout=60
+MessageTimeout=30
 TCPTimeout=2
 KillWait=5
 MinJobAge=3600

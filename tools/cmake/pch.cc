@@ -1,1 +1,1 @@
-// The source of the target that owns the precompiled LibTorch header; it has nothing of its own.
+// The source of the targets that own precompiled headers; it has nothing of its own.

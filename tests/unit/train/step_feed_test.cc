@@ -71,7 +71,7 @@ TEST(StepFeed, MayBeLeftAtAnyMoment) {
 TEST(StepFeed, CountsTheTimeThatTrainingWaited) {
   StepFeed steps = feed(
       [](std::int64_t step) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(step == 0 ? 80 : 0));
+        std::this_thread::sleep_for(std::chrono::milliseconds(step == 0 ? 500 : 0));
         return batch_of(step);
       },
       0, 3);
