@@ -8,12 +8,15 @@
 #include <system_error>
 #include <thread>
 
+#include "base/awake_time.h"
 #include "base/error.h"
 
 namespace ranktune {
 namespace {
 
 constexpr std::chrono::milliseconds kGlance{50};
+/// Asking a network filesystem's server may take a while.
+constexpr std::chrono::seconds kMostOfOneGlance{2};
 
 /// The size as the server has it: unlike stat(), opening makes a network filesystem ask anew (close-to-open
 /// consistency). Nothing where the file cannot be opened.
@@ -32,9 +35,9 @@ double seconds(std::chrono::milliseconds patience) { return static_cast<double>(
 
 void wait_until_visible(const Path& folder, std::chrono::milliseconds patience) {
   std::error_code ignored;
-  // Patience is counted in glances: time in which the whole process was stopped is none of it.
-  for (auto left = patience; !std::filesystem::exists(folder, ignored); left -= kGlance) {
-    require(left.count() > 0,
+  AwakeTime waited(kMostOfOneGlance);
+  while (!std::filesystem::exists(folder, ignored)) {
+    require(waited.look() < seconds(patience),
             "{} was made by another rank but is not visible here after {} s: is it on a filesystem that all "
             "machines share?",
             folder.string(), seconds(patience));
@@ -44,12 +47,12 @@ void wait_until_visible(const Path& folder, std::chrono::milliseconds patience) 
 
 void wait_until_visible(const Path& folder, const std::vector<ManifestEntry>& files,
                         std::chrono::milliseconds patience) {
-  auto left = patience;
+  AwakeTime waited(kMostOfOneGlance);
   for (const ManifestEntry& file : files) {
-    for (;; left -= kGlance) {
+    for (;;) {
       const std::optional<std::uint64_t> size = size_seen(folder / file.name);
       if (size == file.size) break;
-      require(left.count() > 0,
+      require(waited.look() < seconds(patience),
               "{} was written with {} bytes but {} here after {} s: is it on a filesystem that all machines "
               "share?",
               (folder / file.name).string(), file.size,

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/awake_time.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -41,12 +42,9 @@ void speak(int exit_code, std::string_view last_words) noexcept {
 
 ExitGuard::ExitGuard(double seconds, std::string last_words)
     : thread_([seconds, words = std::move(last_words), well = all_is_well_.get_future()] {
-        // In slices: time in which the whole process was stopped is no time it has waited.
-        constexpr double kSlice = 0.25;
-        for (double left = seconds; left > 0; left -= kSlice) {
-          const std::chrono::duration<double> slice(std::min(left, kSlice));
-          if (well.wait_for(slice) == std::future_status::ready) return;
-        }
+        constexpr std::chrono::milliseconds kSlice(250);
+        for (AwakeTime waited(2 * kSlice); waited.look() < seconds;)
+          if (well.wait_for(kSlice) == std::future_status::ready) return;
         leave_soon(kExitError);
         speak(kExitError, words);
         ::_exit(kExitError);

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <chrono>
 #include <string_view>
 
+#include "base/awake_time.h"
 #include "comm/abort_signal.h"
 
 namespace ranktune {
@@ -14,12 +14,12 @@ namespace ranktune {
 class WaitLoop {
  public:
   struct Limits {
-    double timeout = 0;       ///< seconds; 0: none
+    double timeout = 0;       ///< seconds that this process has been awake; 0: none
     bool background = false;  ///< sleep from the start
   };
   /// `call` names the operation and must outlive this.
   WaitLoop(std::string_view call, int rank, AbortSignal& signal, Limits limits)
-      : call_(call), rank_(rank), signal_(signal), limits_(limits) {}
+      : call_(call), rank_(rank), signal_(signal), limits_(limits), waited_(std::chrono::milliseconds(250)) {}
   void pause();
 
  private:
@@ -27,8 +27,7 @@ class WaitLoop {
   int rank_;
   AbortSignal& signal_;
   Limits limits_;
-  std::chrono::steady_clock::duration waited_{};
-  std::chrono::steady_clock::time_point last_look_ = std::chrono::steady_clock::now();
+  AwakeTime waited_;
 };
 
 }  // namespace ranktune

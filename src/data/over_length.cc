@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -42,16 +41,6 @@ std::int64_t largest(std::int64_t most, const std::function<bool(std::int64_t)>&
     }
   }
   return low;
-}
-
-/// The same where the border is expected near the beginning and fits(n) costs the more the larger n is.
-std::int64_t largest_from_below(std::int64_t most, const std::function<bool(std::int64_t)>& fits) {
-  std::int64_t low = 0, next = 1;
-  while (next <= most && fits(next)) {
-    low = next;
-    next = 2 * low;
-  }
-  return low + largest(std::min(next - 1, most) - low, [&](std::int64_t n) { return fits(low + n); });
 }
 
 }  // namespace
@@ -94,17 +83,17 @@ void LengthPolicy::split(const Messages& messages, FittedRow& result) const {
   const std::size_t count = exchange_count(messages);
   std::size_t left_out = 0;
   for (std::size_t first = 0; first < count;) {
-    std::optional<EncodedExample> longest;
-    const auto fits = [&](std::int64_t n) {
-      auto row = encode_fitting(exchanges(messages, first, first + static_cast<std::size_t>(n)));
-      if (!row) return false;
-      longest = std::move(row);
-      return true;
-    };
-    const std::int64_t fitting = largest_from_below(static_cast<std::int64_t>(count - first), fits);
-    if (fitting > 0) {
-      result.rows.push_back(std::move(*longest));  // both searches only go on to longer ones that fit
-      first += static_cast<std::size_t>(fitting);
+    std::optional<EncodedExample> fitting;
+    std::size_t last = first;
+    while (last < count) {
+      auto longer = encode_fitting(exchanges(messages, first, last + 1));
+      if (!longer) break;
+      fitting = std::move(longer);
+      ++last;
+    }
+    if (fitting) {
+      result.rows.push_back(std::move(*fitting));
+      first = last;
     } else {
       ++left_out;
       ++first;

@@ -22,8 +22,8 @@ struct LoraUpdate {
   std::uint64_t site = 0;  ///< which linear this is, for its dropout masks
   /// The A and B whose update was taken out of the linear's weight (PiSSA); undefined where none was.
   torch::Tensor start_a, start_b;
-  /// DoRA's row lengths [out] of these very tensors. A forward pass finds them here while it is given the
-  /// same ones: they cost about as much as a short slot.
+  /// DoRA's row lengths [out] of these very tensors, reused while a pass is given the same ones: they cost as
+  /// much as a short slot. Values changed in place are not seen; TrainableSet::bind() makes new tensors.
   struct RowLengths {
     torch::Tensor weight, a, b, values;
   } row_lengths;

@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <sstream>
 
 #include "base/error.h"
@@ -19,7 +18,10 @@ namespace {
 
 std::string text_of(const std::string& path) {
   std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::string text;
+  // To its end. Where the process goes between opening and reading, an istreambuf_iterator would throw.
+  std::getline(file, text, '\0');
+  return text;
 }
 
 std::string variable(const char* name) {

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -15,18 +14,13 @@
 #include <thread>
 #include <utility>
 
+#include "base/awake_time.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "ownership/lease_file.h"
 
 namespace ranktune {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
@@ -64,27 +58,24 @@ class Watch {
   void look_again() {
     timespec modified{};
     const Presence presence = look(file_, &modified);
-    // A machine that stood still, or whose filesystem did, may not be the only one: a long gap between two
-    // looks says little about the owner.
-    constexpr double kMostOfOneLook = 1;
-    const Clock::time_point now = Clock::now();
-    silence_ +=
-        std::min(std::chrono::duration<double>(now - std::exchange(last_look_, now)).count(), kMostOfOneLook);
+    watched_.look();
     if (presence != Presence::kThere) return;
     if (modified_ && !same_time(*modified_, modified)) {
       renewed_ = true;
-      silence_ = 0;
+      last_renewal_ = watched();
     }
     modified_ = modified;
   }
   bool renewed() const { return renewed_; }
-  double silence() const { return silence_; }
-  double watched() const { return seconds_since(begin_); }
+  double silence() const { return watched() - last_renewal_; }
+  double watched() const { return watched_.seconds(); }
 
  private:
   Path file_;
-  Clock::time_point begin_ = Clock::now(), last_look_ = begin_;
-  double silence_ = 0;  ///< seconds of watching since the last change seen
+  // A machine that stood still, or whose filesystem did, may not be the only one: a long gap between two
+  // looks says little about the owner.
+  AwakeTime watched_{std::chrono::seconds(1)};
+  double last_renewal_ = 0;  ///< of watched()
   std::optional<timespec> modified_;
   bool renewed_ = false;
 };

@@ -25,7 +25,8 @@ struct LeaseTiming {
 /// file with link(2), of which only one of several succeeds on any filesystem, NFS included; touches it as a
 /// sign of life; and renames it when it ends. The next attempt takes over where the owner has ended, is known
 /// to be dead (same machine: its process; Slurm: an earlier start of the same job), or has given no sign of
-/// life for `expiry` seconds, by its own clock: clocks of machines are never compared.
+/// life for `expiry` seconds, by its own clock: clocks of machines are never compared,
+/// and of the time between two looks (0.2 s and what the filesystem takes) at most a second counts.
 ///
 /// No span of time makes this safe, for a stopped process may go on at any moment. What does: the successor
 /// removes the predecessor's file, then everything the predecessor has prepared (temporaries of its attempt).

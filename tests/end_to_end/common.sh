@@ -84,7 +84,7 @@ until_true() { # SECONDS WHAT COMMAND...: waits until COMMAND succeeds
   local deadline=$((SECONDS + $1)) what=$2
   shift 2
   until "$@"; do
-    ((SECONDS < deadline)) || { cat "$work"/*.log; fail "waited in vain for $what"; }
+    ((SECONDS < deadline)) || { cat "$work"/*.log 2>/dev/null || true; fail "waited in vain for $what"; }
     sleep 0.1
   done
 }

@@ -40,8 +40,10 @@ peak() {
 }
 weights=$(($(bytes 24) / 1000000)) more=$((($(bytes 24) - $(bytes 2)) / 1000000))
 for read in all node; do
-  read -r _ small _ < <(peak 2 "$read")
-  read -r mapped large _ < <(peak 24 "$read")
+  numbers=$(peak 2 "$read") # an assignment, so that a failure ends this
+  read -r _ small _ <<<"$numbers"
+  numbers=$(peak 24 "$read")
+  read -r mapped large _ <<<"$numbers"
   echo "model.read = $read: $weights MB of weights: $mapped MB mapped; $more MB more than in another model: $((large - small)) MB more private"
   ((mapped > weights * 9 / 10)) || fail "the weights were not seen"
   ((mapped + large - small < weights + more * 3 / 10)) || fail "there is more than one copy of weights"

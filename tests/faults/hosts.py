@@ -76,7 +76,7 @@ def cut(lab: Lab, other: OtherHost):
     with Job(run, 4, "--set", f"comm.timeout={TIMEOUT}", launch=[*ACROSS, "--output-filename", said]) as job:
         job.until_steps(lab.random.randint(2, 4))
         other.cut_off()
-        job.expect_end(ERROR, silent_rank(0, HERE, "[23]", THERE), within=TIMEOUT + 170, gone_within=30, but="orted")
+        job.expect_end(ERROR, silent_rank(0, HERE, "[23]", THERE), within=TIMEOUT + 90, gone_within=30, but="orted")
         there = "".join(path.read_text() for path in sorted(said.glob("*/rank.[23]/stderr")))
         if not re.search(silent_rank("[23]", THERE, 0, HERE), there, re.MULTILINE):
             raise Failed(f"the ranks of {THERE} said: {there}")

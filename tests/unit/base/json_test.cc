@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
+#include <ctime>
 #include <string>
 
 #include "support/expect_error.h"
@@ -49,7 +49,7 @@ TEST(ParseJson, RefusesAKeyGivenTwice) {
 
 TEST(ParseJson, CapsTheDepth) {
   EXPECT_NO_THROW(parse_json(nested(256), "x"));
-  expect_error([] { parse_json(nested(300), "x"); }, "x: JSON nested deeper than 256 levels");
+  expect_error([] { parse_json(nested(257), "x"); }, "x: JSON nested deeper than 256 levels");
   expect_error([] { parse_json(nested(1000000), "x"); }, "deeper than 256");
   std::string objects;
   for (int i = 0; i < 100000; ++i) objects += "{\"a\":";
@@ -63,9 +63,9 @@ TEST(ParseJson, TimeIsLinearInTheNumberOfMembers) {
     text += "]";
     double best = INFINITY;
     for (int i = 0; i < 3; ++i) {
-      const auto begin = std::chrono::steady_clock::now();
+      const std::clock_t begin = std::clock();  // processor time: the machine may be busy
       EXPECT_EQ(parse_json(text, "x").size(), static_cast<std::size_t>(members));
-      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+      best = std::min(best, static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
     }
     return best;
   };

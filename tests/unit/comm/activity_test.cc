@@ -36,6 +36,18 @@ TEST(Activity, ReportsPhaseStepAndTimes) {
   EXPECT_LT(activity.report().since_progress, report.since_progress);
 }
 
+TEST(Activity, IsReportedAsOfAMoment) {
+  Activity activity;
+  std::this_thread::sleep_for(kNap);
+  const auto then = std::chrono::steady_clock::now();
+  EXPECT_GE(activity.report(then).since_progress, kNapSeconds);
+  activity.begin_wait();
+  activity.progress();
+  std::this_thread::sleep_for(kNap);
+  EXPECT_EQ(activity.report(then).waiting, 0);
+  EXPECT_EQ(activity.report(then).since_progress, 0);
+}
+
 TEST(Activity, AWaitCountsAloneAndWhatFollowsItIsNewWork) {
   Activity activity;
   {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <thread>
 
 namespace ranktune {
 namespace {
@@ -26,6 +27,21 @@ TEST(Liveness, AnEndedProcessIsDeadAlsoBeforeItsParentHasTakenNotice) {
   EXPECT_EQ(liveness(other, this_process()), Liveness::kDead) << "a zombie";
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
   EXPECT_EQ(liveness(other, this_process()), Liveness::kDead);
+}
+
+TEST(Liveness, AProcessThatEndsWhileItIsLookedAtIsDead) {
+  ProcessIdentity other = this_process();
+  for (int i = 0; i < 500; ++i) {
+    other.pid = ::fork();
+    if (other.pid == 0) ::_exit(0);
+    std::thread reaper([pid = static_cast<pid_t>(other.pid)] { ::waitpid(pid, nullptr, 0); });
+    // The moment between opening and reading its file is met a few times.
+    EXPECT_NO_THROW({
+      for (int look = 0; look < 30; ++look) liveness(other, this_process());
+    });
+    reaper.join();
+    EXPECT_EQ(liveness(other, this_process()), Liveness::kDead);
+  }
 }
 
 TEST(Liveness, AnotherProcessUnderTheSameNumberIsNotIt) {

@@ -120,6 +120,30 @@ TEST_F(RunLeaseTest, AnOwnerElsewhereIsTakenForDeadWhenItHasBeenSilent) {
   EXPECT_THAT(names(), ElementsAre("attempt-000008.json")) << "the fence stands before anything is read";
 }
 
+TEST_F(RunLeaseTest, TimeInWhichTheTakerStoodStillTooIsNoSilenceOfTheOwner) {
+  write_foreign(1);
+  const Path lease = run_ / "owner" / lease_name({.attempt = 1});
+  const auto live_for = [&](std::chrono::milliseconds time) {
+    for (const auto end = std::chrono::steady_clock::now() + time; std::chrono::steady_clock::now() < end;
+         std::this_thread::sleep_for(std::chrono::milliseconds(50)))
+      std::filesystem::last_write_time(lease, std::filesystem::file_time_type::clock::now());
+  };
+  const pid_t taker = ::fork();
+  if (taker == 0) {
+    take({.renewal = 0.05, .expiry = 3, .patience = 600});
+    ::_exit(0);
+  }
+  live_for(std::chrono::milliseconds(500));
+  ASSERT_EQ(::kill(taker, SIGSTOP), 0);
+  std::this_thread::sleep_for(std::chrono::seconds(5));  // as if the owner were stopped, too
+  ASSERT_EQ(::kill(taker, SIGCONT), 0);
+  live_for(std::chrono::milliseconds(1500));
+  EXPECT_EQ(::waitpid(taker, nullptr, WNOHANG), 0) << "it did not go on waiting";
+  ::kill(taker, SIGKILL);
+  ::waitpid(taker, nullptr, 0);
+  EXPECT_THAT(names(), ElementsAre("attempt-000001.json"));
+}
+
 TEST_F(RunLeaseTest, AnUnreadableLeaseIsWaitedFor) {
   make_folders(run_ / "owner");
   write_file(run_ / "owner/attempt-000001.json", "{");

@@ -1,1 +1,0 @@
-// The source of the targets that own precompiled headers; it has nothing of its own.
