@@ -31,10 +31,10 @@ std::string_view leaf(std::string_view key) {
 }  // namespace
 
 std::string nearest(std::string_view word, std::span<const std::string> candidates) {
+  if (std::find(candidates.begin(), candidates.end(), word) != candidates.end()) return std::string(word);
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(word.size(), 3) / 3 + 1;
   for (const std::string& candidate : candidates) {
-    if (word == candidate) return candidate;
     const bool same_leaf = leaf(word) == leaf(candidate);
     // They are at least as far apart as their lengths.
     const std::size_t least =

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
-#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -84,9 +83,8 @@ std::string keys_of(object row) {
 /// A key nobody reads is harmless, unless it is a misspelt one of ours: then its text would silently be lost.
 void check_misspelt(object row, std::span<const std::string> known) {
   for (const auto field : row) {
-    if (std::find(known.begin(), known.end(), field.key) != known.end()) continue;
     const std::string near = nearest(field.key, known);
-    if (!near.empty() && !has(row, near.c_str())) {
+    if (!near.empty() && near != field.key && !has(row, near.c_str())) {
       refuse(RowProblem::kWrongKeys, "unknown key \"{}\"; did you mean \"{}\"?", field.key, near);
     }
   }

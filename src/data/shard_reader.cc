@@ -210,8 +210,8 @@ TokenRow ShardReader::read(std::int64_t row) const {
   } catch (const Error& error) {
     fail("row {}: {}", row, error.what());
   }
+  const std::int64_t vocabulary = state_->metadata.vocabulary;
   for (std::size_t i = 0; i < result.tokens.size(); ++i) {
-    const std::int64_t vocabulary = state_->metadata.vocabulary;
     if (result.tokens[i] < 0 || result.tokens[i] >= vocabulary || result.loss_mask[i] > 1)
       fail("{}: row {}: token {} with mark {} at {} is impossible, the vocabulary has {}", shard.where(), row,
            result.tokens[i], result.loss_mask[i], i, vocabulary);

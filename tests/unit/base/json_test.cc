@@ -2,12 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
-#include <ctime>
 #include <string>
 
 #include "support/expect_error.h"
+#include "support/least_cpu_seconds.h"
 #include "support/temp_dir.h"
 
 namespace ranktune {
@@ -61,13 +59,8 @@ TEST(ParseJson, TimeIsLinearInTheNumberOfMembers) {
     std::string text = "[{}";
     for (int i = 1; i < members; ++i) text += ",{}";
     text += "]";
-    double best = INFINITY;
-    for (int i = 0; i < 3; ++i) {
-      const std::clock_t begin = std::clock();  // processor time: the machine may be busy
-      EXPECT_EQ(parse_json(text, "x").size(), static_cast<std::size_t>(members));
-      best = std::min(best, static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
-    }
-    return best;
+    return least_cpu_seconds(
+        [&] { EXPECT_EQ(parse_json(text, "x").size(), static_cast<std::size_t>(members)); });
   };
   EXPECT_LT(seconds(160000), 40 * seconds(20000) + 0.005);  // quadratic would be 64 times
 }

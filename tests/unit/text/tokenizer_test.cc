@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <ctime>
 #include <thread>
 
 #include "base/random.h"
+#include "support/least_cpu_seconds.h"
 #include "text/unicode.h"
 #include "unit/text/model_folder.h"
 
@@ -87,15 +87,8 @@ TEST_F(TokenizerTest, BytesThatAreNoUtf8CountAsReplacementCharacters) {
   EXPECT_EQ(tokenizer_->encode("\xED\xA0\x80"), tokenizer_->encode("\uFFFD\uFFFD\uFFFD"));  // a surrogate
 }
 
-// Processor time of encoding, the least of three: what else the machine does only adds to it.
 double encoding_seconds(const Tokenizer& tokenizer, const std::string& text) {
-  double least = 1e9;
-  for (int i = 0; i < 3; ++i) {
-    const std::clock_t begin = std::clock();
-    tokenizer.encode(text);
-    least = std::min(least, static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
-  }
-  return least;
+  return least_cpu_seconds([&] { tokenizer.encode(text); });
 }
 
 TEST_F(TokenizerTest, TimeIsLinearInTheLengthOfAWord) {
